@@ -1,0 +1,48 @@
+/* A hierarchical timing wheel with slots of 1 ms: O(1) add, move and cancel, intrusive entries, no
+ * allocation per entry, absolute deadlines.
+ *
+ * The wheel does not drive itself: ix_ticker (loop/ticker.h) arms one uv timer for the earliest occupied
+ * slot; virtual time calls ix_wheel_run directly. */
+#ifndef IX_LOOP_WHEEL_H
+#define IX_LOOP_WHEEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ix_wheel;
+struct ix_wheel_entry;
+
+/* Called once when now ≥ due; the entry is already out of the wheel and may be added again or freed. */
+typedef void ix_wheel_fire(struct ix_wheel_entry *entry, uint64_t now_ns);
+
+struct ix_wheel_entry { /* zero-initialised means: not in a wheel; fill `fire` once */
+    struct ix_wheel_entry *next;
+    struct ix_wheel_entry **link; /* NULL when not in a wheel */
+    uint64_t due_ns;
+    ix_wheel_fire *fire;
+};
+
+/* `now_ns` is where the wheel starts. `armed(context, due_ns)` is told whenever the earliest occupied slot
+ * moves forward in time by an add (NULL: nobody is told). */
+struct ix_wheel *ix_wheel_new(uint64_t now_ns, void (*armed)(void *context, uint64_t due_ns), void *context);
+void ix_wheel_free(struct ix_wheel *wheel);
+
+/* Adds or moves an entry. A deadline in the past fires at the next run. Deadlines are kept exactly; an entry
+ * fires in the first run at or after them (rounded up to the wheel's millisecond). */
+void ix_wheel_add(struct ix_wheel *wheel, struct ix_wheel_entry *entry, uint64_t due_ns);
+void ix_wheel_cancel(struct ix_wheel *wheel, struct ix_wheel_entry *entry);
+static inline bool ix_wheel_has(const struct ix_wheel_entry *entry)
+{
+    return entry->link != NULL;
+}
+
+/* Fires due entries, earliest slot first and in order of adding within a slot, at most `limit` of them.
+ * Returns how many; if it equals `limit`, more may be due. */
+size_t ix_wheel_run(struct ix_wheel *wheel, uint64_t now_ns, size_t limit);
+
+/* The instant at which the next run has something to do (a due slot or a cascade), UINT64_MAX if empty. */
+uint64_t ix_wheel_next(const struct ix_wheel *wheel);
+size_t ix_wheel_count(const struct ix_wheel *wheel);
+
+#endif

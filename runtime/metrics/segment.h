@@ -1,0 +1,157 @@
+/* The shared memory of one worker: what it counts, and its table of devices. The worker writes, the
+ * controller reads; a restarted worker maps its predecessor's segment, so counters never go back.
+ *
+ * A sparse memfd of maximum size: pages that nobody touched cost nothing. */
+#ifndef IX_METRICS_SEGMENT_H
+#define IX_METRICS_SEGMENT_H
+
+#include "base/error.h"
+#include "metrics/histogram.h"
+
+#define IX_SEGMENT_MAGIC   0x31304d4758544f49ull
+#define IX_SEGMENT_GROUPS  512   /* metric sets: one per group of the run */
+#define IX_SEGMENT_ROWS    65536 /* devices of one worker */
+#define IX_SEGMENT_CUSTOM  1024  /* custom metric series of one worker */
+#define IX_SEGMENT_REASONS 32    /* distinct refusal or loss reasons of one group */
+
+/* Counters of one group in one worker. Order is free: names come from ix_counter_names. */
+enum ix_counter {
+    IX_C_SCHEDULED,           /* telemetry ticks that came due, and publishes asked for by scripts */
+    IX_C_SENT,                /* messages handed to the protocol */
+    IX_C_ACKED,               /* of these: QoS 0 in the kernel, 1 PUBACK, 2 PUBCOMP */
+    IX_C_LOST,                /* unacknowledged when their connection ended, or refused by the broker */
+    IX_C_NEVER_SENT_OFFLINE,  /* due while unconnected */
+    IX_C_NEVER_SENT_BACKPRESSURE, /* due beyond maxInflight */
+    IX_C_NEVER_SENT_ERROR,    /* the generator, or the encoder, failed */
+    IX_C_BYTES_SENT,          /* payload bytes of sent messages */
+    IX_C_RECEIVED,
+    IX_C_BYTES_RECEIVED,
+    IX_C_CONNECT_ATTEMPTS,
+    IX_C_CONNECTED,           /* accepted connections, ever */
+    IX_C_REFUSED,             /* answered with a refusal */
+    IX_C_CONNECT_FAILED,      /* no answer: unreachable, timed out, TLS */
+    IX_C_CONNECTION_LOST,     /* ended without our wish */
+    IX_C_DROPPED,             /* ended by a dropout */
+    IX_C_RECONNECTED,         /* accepted again after a loss or dropout */
+    IX_C_COMMANDS,            /* commands received */
+    IX_C_COMMANDS_INVALID,
+    IX_C_COMMANDS_ANSWERED,
+    IX_C_BEHAVIORS_FIRED,
+    IX_C_SCRIPT_ERRORS,
+    IX_C_COUNT
+};
+extern const char *const ix_counter_names[IX_C_COUNT]; /* metric names: "messages.sent", "connect.refused", … */
+
+enum ix_trend {
+    IX_T_CONNECT,  /* connect call to accepted */
+    IX_T_RESPONSE, /* due instant to acknowledgement */
+    IX_T_SERVICE,  /* send to acknowledgement */
+    IX_T_LATENESS, /* due instant to send */
+    IX_T_OUTAGE,   /* loss or drop to accepted again */
+    IX_T_COUNT
+};
+extern const char *const ix_trend_names[IX_T_COUNT]; /* "connect.time", "publish.latency", … */
+
+enum ix_device_status {
+    IX_D_CREATED,
+    IX_D_STARTING,
+    IX_D_RUNNING,
+    IX_D_STOPPING,
+    IX_D_STOPPED,
+    IX_D_DROPPED,
+    IX_D_ERROR,
+    IX_D_STATUS_COUNT
+};
+extern const char *const ix_status_names[IX_D_STATUS_COUNT];
+
+enum ix_device_link { IX_L_DISCONNECTED, IX_L_CONNECTING, IX_L_CONNECTED, IX_L_RECONNECTING, IX_L_COUNT };
+extern const char *const ix_link_names[IX_L_COUNT];
+
+struct ix_reason {
+    uint64_t count;
+    char text[56]; /* "not authorised", "connection refused"; "" = free */
+};
+
+/* Everything about one group in one worker. */
+struct ix_group_metrics {
+    char group[64]; /* id; "" = free */
+    uint64_t counters[IX_C_COUNT];
+    int64_t by_status[IX_D_STATUS_COUNT]; /* gauges of placed devices */
+    int64_t connected;                    /* gauge: devices with an accepted connection */
+    struct ix_reason reasons[IX_SEGMENT_REASONS];
+    struct ix_histogram trends[IX_T_COUNT];
+};
+
+/* One device; 128 bytes. */
+struct ix_device_row {
+    uint64_t group_key;  /* hash of the group id; with index the identity of the row. 0 = free */
+    uint32_t index;
+    uint8_t status;      /* enum ix_device_status */
+    uint8_t link;        /* enum ix_device_link */
+    uint8_t reason;      /* 1 + place in the group's reasons of the last error, 0 none */
+    uint8_t flags;
+    uint64_t base_ns;    /* instant of the first connection after start; 0 before: ticks count from here */
+    uint64_t cursor_ns;  /* last telemetry instant handled */
+    uint64_t started_ns;
+    uint64_t sent;
+    uint64_t received;
+    uint64_t bytes_sent;
+    uint64_t bytes_received;
+    uint32_t connections;
+    uint32_t errors;
+    uint64_t drop_id;    /* dropout that holds the device, 0 none */
+    uint64_t drop_until_ns;
+    uint64_t launch_sequence; /* the launch (or stop) record that the row reflects */
+    uint64_t reserved[2]; /* zero */
+};
+_Static_assert(sizeof(struct ix_device_row) <= 128, "a device's row must stay within its memory budget");
+
+enum ix_custom_kind { IX_CUSTOM_FREE, IX_CUSTOM_COUNTER, IX_CUSTOM_GAUGE, IX_CUSTOM_RATE, IX_CUSTOM_TREND };
+
+/* A metric declared by a script. Counter: sum of added values; gauge: last value; rate: share of true
+ * samples; trend: histogram of milliseconds kept in ns. */
+struct ix_custom_metric {
+    uint32_t kind;
+    char name[80];  /* without tags */
+    char tags[172]; /* "key:value,key:value", sorted; "" none */
+    double value;   /* counter sum, gauge value, rate: true samples */
+    uint64_t count; /* samples */
+    struct ix_histogram trend;
+};
+
+struct ix_segment {
+    uint64_t magic;
+    uint64_t build;      /* hash of the binary */
+    uint32_t worker;
+    uint32_t epoch;      /* of the worker that writes now */
+    uint64_t turns;      /* loop turns: stands still in a hung worker */
+    uint64_t busy_ns;    /* time in callbacks since the worker began */
+    uint64_t cpu_ns;     /* user + system CPU of the process, updated about once a second */
+    uint64_t alive_ns;   /* monotonic instant of that update */
+    uint64_t lua_bytes;  /* memory of the Lua state */
+    uint32_t rows_used;
+    uint32_t custom_used;
+    struct ix_group_metrics groups[IX_SEGMENT_GROUPS];
+    struct ix_device_row rows[IX_SEGMENT_ROWS];
+    struct ix_custom_metric custom[IX_SEGMENT_CUSTOM];
+};
+
+/* Creates the memfd (close-on-exec); returns the descriptor. */
+int ix_segment_create(uint32_t worker, struct ix_error *err);
+/* Maps a descriptor; writable for the worker, read-only for the controller. NULL on error. */
+struct ix_segment *ix_segment_map(int fd, bool writable, struct ix_error *err);
+void ix_segment_unmap(struct ix_segment *segment);
+
+/* The metric set of a group: found, or taken from the free ones; NULL when all are taken. Writer only. */
+struct ix_group_metrics *ix_segment_group(struct ix_segment *segment, const char *group);
+/* Found only. */
+const struct ix_group_metrics *ix_segment_find_group(const struct ix_segment *segment, const char *group);
+/* Counts one more of a reason; returns its place + 1. Reasons beyond the limit share the last, "other". */
+uint8_t ix_group_metrics_reason(struct ix_group_metrics *group, const char *text);
+/* The series of (name, tags): found or taken; NULL when all are taken or the kind differs. Writer only. */
+struct ix_custom_metric *ix_segment_custom(struct ix_segment *segment, enum ix_custom_kind kind,
+                                           const char *name, const char *tags);
+/* A sample: counter adds, gauge sets, rate counts value != 0, trend takes value in ms. */
+void ix_custom_metric_add(struct ix_custom_metric *metric, double value);
+
+#endif

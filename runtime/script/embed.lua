@@ -1,0 +1,31 @@
+-- Writes a C file with the given Lua files (as bytecode, line numbers kept) and text files.
+-- usage: luajit embed.lua OUTPUT.c FILE…
+local output = assert(arg[1])
+local function bytes(s)
+  local parts = {}
+  for i = 1, #s do
+    parts[i] = s:byte(i) .. (i % 24 == 0 and ",\n" or ",")
+  end
+  return table.concat(parts)
+end
+
+local entries, blobs = {}, {}
+for i = 2, #arg do
+  local path = arg[i]
+  local data
+  if path:match "%.lua$" then
+    data = string.dump(assert(loadfile(path)), false)
+  else
+    local f = assert(io.open(path, "rb"))
+    data = f:read "*a"
+    f:close()
+  end
+  blobs[#blobs + 1] = ("static const unsigned char blob%d[] = {\n%s0};\n"):format(i, bytes(data))
+  entries[#entries + 1] = ("    {%q, (const char *)blob%d, %d},\n"):format(path, i, #data)
+end
+
+local f = assert(io.open(output, "w"))
+f:write '#include "script/embedded.h"\n\n'
+f:write(table.concat(blobs, "\n"), "\n")
+f:write("const struct ix_embedded ix_embedded_files[] = {\n", table.concat(entries), "    {0, 0, 0}};\n")
+f:close()
