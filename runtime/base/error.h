@@ -27,7 +27,8 @@ int ix_vfail(struct ix_error *err, int code, const char *format, va_list args);
 /* Puts "context: " in front of the text of *err, for a caller that knows the file or the device. */
 void ix_error_prefix(struct ix_error *err, const char *format, ...) IX_PRINTF(2, 3);
 
-/* Ends the process with a message when memory is exhausted: small control allocations have no way to go on. */
+/* Ends the process with a message when memory is exhausted: small control allocations have no way to go on.
+ */
 void *ix_malloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *ix_calloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 void *ix_realloc(void *old, size_t size) __attribute__((returns_nonnull));
@@ -36,10 +37,10 @@ char *ix_strndup(const char *text, size_t len) __attribute__((malloc, returns_no
 char *ix_asprintf(const char *format, ...) IX_PRINTF(1, 2);
 
 /* A broken invariant of our own: prints file:line and aborts, in every build. */
-#define IX_REQUIRE(condition)                                                                                \
-    do {                                                                                                     \
-        if (__builtin_expect(!(condition), 0))                                                               \
-            ix_require_failed(__FILE__, __LINE__, #condition);                                               \
+#define IX_REQUIRE(condition)                                  \
+    do {                                                       \
+        if (__builtin_expect(!(condition), 0))                 \
+            ix_require_failed(__FILE__, __LINE__, #condition); \
     } while (0)
 void ix_require_failed(const char *file, int line, const char *condition) __attribute__((noreturn));
 

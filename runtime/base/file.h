@@ -7,7 +7,8 @@
 /* Reads a whole regular file, at most `max` bytes, NUL-terminated; the caller frees *text. */
 int ix_file_read(const char *path, size_t max, char **text, size_t *len, struct ix_error *err);
 
-/* Writes a file whole: temporary file beside it, fsync, rename. An existing file is replaced or kept whole. */
+/* Writes a file whole: temporary file beside it, fsync, rename. An existing file is replaced or kept whole.
+ */
 int ix_file_write(const char *path, const void *data, size_t len, struct ix_error *err);
 
 struct ix_map {

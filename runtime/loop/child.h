@@ -10,9 +10,9 @@ struct ix_child;
 typedef void ix_child_exit(void *context, int64_t status, int signal);
 
 struct ix_child_config {
-    const char *file;        /* NULL: this binary (/proc/self/exe) */
-    char *const *argv;       /* NULL-terminated; argv[0] is shown in ps */
-    const int *fds;          /* our descriptors that become 3, 4, … in the child; all others are closed */
+    const char *file;  /* NULL: this binary (/proc/self/exe) */
+    char *const *argv; /* NULL-terminated; argv[0] is shown in ps */
+    const int *fds;    /* our descriptors that become 3, 4, … in the child; all others are closed */
     size_t fd_count;
     const char *output_path; /* stdout and stderr of the child are appended here; NULL: inherited */
     ix_child_exit *on_exit;

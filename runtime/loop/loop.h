@@ -12,13 +12,13 @@ struct ix_loop {
     uv_loop_t uv;
     struct ix_clock clock;
     struct ix_wheel *wheel;
-    uint64_t now_ns;        /* clock at the start of this batch of due entries or callbacks: one read per turn */
+    uint64_t now_ns; /* clock at the start of this batch of due entries or callbacks: one read per turn */
     uint64_t *turn_counter; /* incremented once per turn; own_turns unless a segment's counter is set */
     uint64_t own_turns;
-    uv_timer_t timer;   /* armed for the wheel's next instant; stopped while the wheel is empty */
+    uv_timer_t timer; /* armed for the wheel's next instant; stopped while the wheel is empty */
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t more;     /* active while due entries are left: sockets are polled between batches */
+    uv_idle_t more; /* active while due entries are left: sockets are polled between batches */
     struct ix_deferred *deferred;
 };
 

@@ -16,31 +16,32 @@
 
 /* Counters of one group in one worker. Order is free: names come from ix_counter_names. */
 enum ix_counter {
-    IX_C_SCHEDULED,           /* telemetry ticks that came due, and publishes asked for by scripts */
-    IX_C_SENT,                /* messages handed to the protocol */
-    IX_C_ACKED,               /* of these: QoS 0 in the kernel, 1 PUBACK, 2 PUBCOMP */
-    IX_C_LOST,                /* unacknowledged when their connection ended, or refused by the broker */
-    IX_C_NEVER_SENT_OFFLINE,  /* due while unconnected */
+    IX_C_SCHEDULED,               /* telemetry ticks that came due, and publishes asked for by scripts */
+    IX_C_SENT,                    /* messages handed to the protocol */
+    IX_C_ACKED,                   /* of these: QoS 0 in the kernel, 1 PUBACK, 2 PUBCOMP */
+    IX_C_LOST,                    /* unacknowledged when their connection ended, or refused by the broker */
+    IX_C_NEVER_SENT_OFFLINE,      /* due while unconnected */
     IX_C_NEVER_SENT_BACKPRESSURE, /* due beyond maxInflight */
-    IX_C_NEVER_SENT_ERROR,    /* the generator, or the encoder, failed */
-    IX_C_BYTES_SENT,          /* payload bytes of sent messages */
+    IX_C_NEVER_SENT_ERROR,        /* the generator, or the encoder, failed */
+    IX_C_BYTES_SENT,              /* payload bytes of sent messages */
     IX_C_RECEIVED,
     IX_C_BYTES_RECEIVED,
     IX_C_CONNECT_ATTEMPTS,
-    IX_C_CONNECTED,           /* accepted connections, ever */
-    IX_C_REFUSED,             /* answered with a refusal */
-    IX_C_CONNECT_FAILED,      /* no answer: unreachable, timed out, TLS */
-    IX_C_CONNECTION_LOST,     /* ended without our wish */
-    IX_C_DROPPED,             /* ended by a dropout */
-    IX_C_RECONNECTED,         /* accepted again after a loss or dropout */
-    IX_C_COMMANDS,            /* commands received */
+    IX_C_CONNECTED,       /* accepted connections, ever */
+    IX_C_REFUSED,         /* answered with a refusal */
+    IX_C_CONNECT_FAILED,  /* no answer: unreachable, timed out, TLS */
+    IX_C_CONNECTION_LOST, /* ended without our wish */
+    IX_C_DROPPED,         /* ended by a dropout */
+    IX_C_RECONNECTED,     /* accepted again after a loss or dropout */
+    IX_C_COMMANDS,        /* commands received */
     IX_C_COMMANDS_INVALID,
     IX_C_COMMANDS_ANSWERED,
     IX_C_BEHAVIORS_FIRED,
     IX_C_SCRIPT_ERRORS,
     IX_C_COUNT
 };
-extern const char *const ix_counter_names[IX_C_COUNT]; /* metric names: "messages.sent", "connect.refused", … */
+extern const char
+    *const ix_counter_names[IX_C_COUNT]; /* metric names: "messages.sent", "connect.refused", … */
 
 enum ix_trend {
     IX_T_CONNECT,  /* connect call to accepted */
@@ -84,14 +85,14 @@ struct ix_group_metrics {
 
 /* One device; 128 bytes. */
 struct ix_device_row {
-    uint64_t group_key;  /* hash of the group id; with index the identity of the row. 0 = free */
+    uint64_t group_key; /* hash of the group id; with index the identity of the row. 0 = free */
     uint32_t index;
-    uint8_t status;      /* enum ix_device_status */
-    uint8_t link;        /* enum ix_device_link */
-    uint8_t reason;      /* 1 + place in the group's reasons of the last error, 0 none */
+    uint8_t status; /* enum ix_device_status */
+    uint8_t link;   /* enum ix_device_link */
+    uint8_t reason; /* 1 + place in the group's reasons of the last error, 0 none */
     uint8_t flags;
-    uint64_t base_ns;    /* instant of the first connection after start; 0 before: ticks count from here */
-    uint64_t cursor_ns;  /* last telemetry instant handled */
+    uint64_t base_ns;   /* instant of the first connection after start; 0 before: ticks count from here */
+    uint64_t cursor_ns; /* last telemetry instant handled */
     uint64_t started_ns;
     uint64_t sent;
     uint64_t received;
@@ -99,10 +100,10 @@ struct ix_device_row {
     uint64_t bytes_received;
     uint32_t connections;
     uint32_t errors;
-    uint64_t drop_id;    /* dropout that holds the device, 0 none */
+    uint64_t drop_id; /* dropout that holds the device, 0 none */
     uint64_t drop_until_ns;
     uint64_t launch_sequence; /* the launch (or stop) record that the row reflects */
-    uint64_t reserved[2]; /* zero */
+    uint64_t reserved[2];     /* zero */
 };
 _Static_assert(sizeof(struct ix_device_row) <= 128, "a device's row must stay within its memory budget");
 
@@ -121,14 +122,14 @@ struct ix_custom_metric {
 
 struct ix_segment {
     uint64_t magic;
-    uint64_t build;      /* hash of the binary */
+    uint64_t build; /* hash of the binary */
     uint32_t worker;
-    uint32_t epoch;      /* of the worker that writes now */
-    uint64_t turns;      /* loop turns: stands still in a hung worker */
-    uint64_t busy_ns;    /* time in callbacks since the worker began */
-    uint64_t cpu_ns;     /* user + system CPU of the process, updated about once a second */
-    uint64_t alive_ns;   /* monotonic instant of that update */
-    uint64_t lua_bytes;  /* memory of the Lua state */
+    uint32_t epoch;     /* of the worker that writes now */
+    uint64_t turns;     /* loop turns: stands still in a hung worker */
+    uint64_t busy_ns;   /* time in callbacks since the worker began */
+    uint64_t cpu_ns;    /* user + system CPU of the process, updated about once a second */
+    uint64_t alive_ns;  /* monotonic instant of that update */
+    uint64_t lua_bytes; /* memory of the Lua state */
     uint32_t rows_used;
     uint32_t custom_used;
     struct ix_group_metrics groups[IX_SEGMENT_GROUPS];
