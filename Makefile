@@ -21,7 +21,7 @@ SOURCES  := $(sort $(wildcard runtime/*/*.c))
 MAIN     := runtime/cli/main.c
 OBJECTS  := $(patsubst runtime/%.c,$(BUILD)/obj/%.o,$(filter-out $(MAIN),$(SOURCES))) $(BUILD)/gen/embedded.o
 MAIN_OBJ := $(patsubst runtime/%.c,$(BUILD)/obj/%.o,$(filter $(MAIN),$(SOURCES)))
-EMBEDDED := $(sort $(shell find lua models -name '*.lua' -o -name '*.json' -path 'models/*' -o -name '*.csv' -path 'models/*'))
+EMBEDDED := $(sort $(shell find lua models -name '*.lua' -o -name '*.json' -path 'models/*' -o -name '*.csv' -path 'models/*' 2>/dev/null))
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
 .PHONY: all deps run test unit-programs lint format bench install clean help

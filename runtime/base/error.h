@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IX_PRINTF(format, first) __attribute__((format(printf, format, first)))
-#define IX_ARRAY_LEN(a)          (sizeof(a) / sizeof((a)[0]))
+#define IX_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#define IX_ARRAY_LEN(a)        (sizeof(a) / sizeof((a)[0]))
 
 struct ix_error {
     int code;        /* 0, or a negative errno value */

@@ -24,7 +24,8 @@ void ix_log(enum ix_log_level level, const char *format, ...) IX_PRINTF(2, 3);
 void ix_log_repeat(enum ix_log_level level, const char *group, const char *reason);
 
 /* Writes the pending counts, and how many lines the rate limit swallowed; call about once a second with
- * monotonic time. */
+ * monotonic time (more often does nothing), and once with UINT64_MAX before the process ends. The limit is in
+ * force from the first call on, so that a command without a loop loses no line. */
 void ix_log_flush(uint64_t now_ns);
 
 #endif

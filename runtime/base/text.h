@@ -12,7 +12,8 @@ void ix_text_i64(struct ix_buf *buf, int64_t value);
  * arithmetic is exact. NaN and infinities write "null". "-0.00" is written as "0.00". */
 void ix_text_fixed(struct ix_buf *buf, double value, int decimals);
 
-/* The shortest decimal text that reads back as the same double ("0.1", "1e+300"); NaN, inf: "null". */
+/* The shortest of the rounded decimal texts that read back as the same double ("0.1", "1e+300"); whole
+ * numbers below 2^53 have no exponent. NaN, inf: "null"; -0.0: "0". */
 void ix_text_double(struct ix_buf *buf, double value);
 
 /* A JSON string with quotes; invalid UTF-8 bytes become U+FFFD. */
