@@ -8,11 +8,12 @@
 #include "base/error.h"
 #include "metrics/histogram.h"
 
-#define IX_SEGMENT_MAGIC   0x31304d4758544f49ull
-#define IX_SEGMENT_GROUPS  512   /* metric sets: one per group of the run */
-#define IX_SEGMENT_ROWS    65536 /* devices of one worker */
-#define IX_SEGMENT_CUSTOM  1024  /* custom metric series of one worker */
-#define IX_SEGMENT_REASONS 32    /* distinct refusal or loss reasons of one group */
+#define IX_SEGMENT_MAGIC    0x31304d4758544f49ull
+#define IX_SEGMENT_GROUPS   512   /* metric sets: one per group of the run */
+#define IX_SEGMENT_ROWS     65536 /* devices of one worker */
+#define IX_SEGMENT_CUSTOM   1024  /* custom metric series of one worker */
+#define IX_SEGMENT_DROPOUTS 256   /* dropouts of a run; the oldest finished one makes room */
+#define IX_SEGMENT_REASONS  32    /* distinct refusal or loss reasons of one group */
 
 /* Counters of one group in one worker. Order is free: names come from ix_counter_names. */
 enum ix_counter {
@@ -120,6 +121,17 @@ struct ix_custom_metric {
     struct ix_histogram trend;
 };
 
+/* Progress of one dropout in one worker. */
+struct ix_dropout_metrics {
+    uint64_t id;     /* 0 = free */
+    uint64_t chosen; /* devices of this worker that the selection named */
+    uint64_t dropped;
+    uint64_t already_gone;         /* not running when their instant came */
+    uint64_t back;                 /* connected again, or started anew */
+    uint64_t cancelled;            /* chosen, but the dropout was cancelled before */
+    struct ix_histogram back_time; /* start of the dropout to connected again */
+};
+
 struct ix_segment {
     uint64_t magic;
     uint64_t build; /* hash of the binary */
@@ -135,6 +147,7 @@ struct ix_segment {
     struct ix_group_metrics groups[IX_SEGMENT_GROUPS];
     struct ix_device_row rows[IX_SEGMENT_ROWS];
     struct ix_custom_metric custom[IX_SEGMENT_CUSTOM];
+    struct ix_dropout_metrics dropouts[IX_SEGMENT_DROPOUTS];
 };
 
 /* Creates the memfd (close-on-exec); returns the descriptor. */
@@ -152,6 +165,8 @@ uint8_t ix_group_metrics_reason(struct ix_group_metrics *group, const char *text
 /* The series of (name, tags): found or taken; NULL when all are taken or the kind differs. Writer only. */
 struct ix_custom_metric *ix_segment_custom(struct ix_segment *segment, enum ix_custom_kind kind,
                                            const char *name, const char *tags);
+/* The progress of a dropout: found or taken. Writer only. */
+struct ix_dropout_metrics *ix_segment_dropout(struct ix_segment *segment, uint64_t id);
 /* A sample: counter adds, gauge sets, rate counts value != 0, trend takes value in ms. */
 void ix_custom_metric_add(struct ix_custom_metric *metric, double value);
 

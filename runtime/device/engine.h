@@ -1,0 +1,52 @@
+/* The device engine of one worker: its groups and devices, driven by records and by the loop's wheel. */
+#ifndef IX_DEVICE_ENGINE_H
+#define IX_DEVICE_ENGINE_H
+
+#include "device/hooks.h"
+
+struct ix_engine_config {
+    struct ix_loop *loop;
+    struct ix_segment *segment; /* writable; a predecessor's counters and rows are taken over */
+    uint64_t seed;
+    const char *const *allowed_env;
+    size_t allowed_env_count;
+    struct ix_hooks hooks;
+    /* Told of every telemetry message as it is sent (outputs); NULL: nobody. */
+    void (*published)(void *context, const struct ix_device *d, size_t stream, uint64_t due_ns,
+                      const struct ix_message *message);
+    /* A device ended in error: for the log and the error policy. */
+    void (*failed)(void *context, const struct ix_device *d, const char *reason);
+    void *context;
+};
+
+struct ix_engine *ix_engine_new(const struct ix_engine_config *config);
+/* Aborts what is connected and frees everything; the segment stays. */
+void ix_engine_free(struct ix_engine *engine);
+
+/* Applies one record (sequence above the last one applied; repeats are ignored). On error the group is as
+ * before and the message says why; the record counts as applied. Work over many devices is spread over
+ * loop turns. */
+int ix_engine_apply(struct ix_engine *engine, const struct ix_record *record, struct ix_error *err);
+
+/* Sets the bits of the devices of `group` that a dropout may choose now: running, connected or reconnecting,
+ * in no live dropout, and accepted by `accept` (NULL: all). */
+int ix_engine_eligible(struct ix_engine *engine, const char *group,
+                       bool (*accept)(void *context, struct ix_device *d), void *context,
+                       struct ix_bitmap *bits, struct ix_error *err);
+
+/* Calls `visit` for the devices [first, first + count) of a group that are this worker's, in index order. */
+void ix_engine_each(struct ix_engine *engine, const char *group, uint64_t first, uint64_t count,
+                    void (*visit)(void *context, struct ix_device *d), void *context);
+
+/* A command for a device, as if it came over the protocol. -ENOENT unknown command, -EINVAL parameters. */
+int ix_engine_command(struct ix_engine *engine, struct ix_device *d, const char *name, const char *json,
+                      size_t len, struct ix_error *err);
+
+/* Stops everything: polite close after draining for at most `drain_ns`, then done(context). */
+void ix_engine_drain(struct ix_engine *engine, uint64_t drain_ns, void (*done)(void *context), void *context);
+
+/* References that survive a device's end; NULL once it is gone. */
+struct ix_device_ref ix_device_ref_of(const struct ix_device *d);
+struct ix_device *ix_device_deref(struct ix_engine *engine, struct ix_device_ref ref);
+
+#endif

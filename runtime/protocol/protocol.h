@@ -1,0 +1,96 @@
+/* What every protocol adapter offers to devices: a const vtable over non-blocking connections.
+ *
+ * A transport holds what all devices of a group share (address, TLS context); a link is the connection of
+ * one device. Events are never fired from inside a call on the same link, with one exception: `publish`
+ * says by its result that a message is done. A link may be closed inside any of its events. */
+#ifndef IX_PROTOCOL_PROTOCOL_H
+#define IX_PROTOCOL_PROTOCOL_H
+
+#include "loop/loop.h"
+#include "model/model.h"
+
+struct ix_transport;
+struct ix_link;
+
+/* Names were resolved by the controller: adapters get numeric addresses and never block on a resolver. */
+struct ix_target {
+    char address[64];      /* "127.0.0.1", "::1" */
+    char server_name[256]; /* as the user wrote it: for TLS and messages */
+    uint16_t port;
+};
+
+/* Who connects. Strings are copied by the adapter where it needs them later. */
+struct ix_identity {
+    const char *client_id;
+    const char *username; /* NULL: none */
+    const char *password;
+    const char *bind_address; /* numeric source address, NULL: any */
+    const char *will_topic;   /* NULL: no will */
+    const void *will_payload;
+    size_t will_len;
+    int will_qos;
+    bool will_retain;
+};
+
+struct ix_message {
+    const char *topic; /* NUL-terminated */
+    const void *payload;
+    size_t len;
+    int qos;
+    bool retain;
+    bool duplicate; /* received ones only */
+};
+
+enum ix_outcome {
+    IX_REFUSED, /* the server answered no: not authorised, identifier rejected … */
+    IX_FAILED,  /* no answer: refused by the network, unreachable, timed out, TLS */
+    IX_LOST,    /* an accepted connection ended */
+};
+
+struct ix_link_events {
+    void (*connected)(void *owner, bool session_present);
+    /* The end of a link, exactly once, unless the owner closed it. `reason` is short and stable
+     * ("not authorised", "connection refused"); the link is gone afterwards. */
+    void (*closed)(void *owner, enum ix_outcome outcome, const char *reason);
+    /* Outcome of a publish that returned 0: done (PUBACK, PUBCOMP), or refused by the server. */
+    void (*acked)(void *owner, uint16_t token, bool accepted);
+    void (*message)(void *owner, const struct ix_message *message);
+};
+
+/* Ways to go away. */
+enum ix_way {
+    IX_WAY_CLOSE, /* politely: MQTT DISCONNECT */
+    IX_WAY_ABORT, /* TCP reset, as when power fails: wills fire */
+};
+
+#define IX_PUBLISHED 1 /* result of publish: done already (QoS 0, bytes are with the kernel) */
+
+struct ix_protocol {
+    const char *name;
+    /* Before the first transport of a process. */
+    int (*init)(struct ix_error *err);
+    int (*open)(struct ix_loop *loop, const struct ix_connection_spec *spec, const struct ix_target *target,
+                const struct ix_link_events *events, struct ix_transport **transport, struct ix_error *err);
+    /* All links must be closed; memory goes when their last deferred work is done. */
+    void (*release)(struct ix_transport *transport);
+
+    /* Begins to connect; `connected` or `closed` follows, within the spec's connect timeout. */
+    int (*connect)(struct ix_transport *transport, const struct ix_identity *identity, void *owner,
+                   struct ix_link **link, struct ix_error *err);
+    /* IX_PUBLISHED, or 0 and a token that `acked` will name, or < 0: not sent. Never queues while
+     * unconnected. The caller bounds how many are unacknowledged. */
+    int (*publish)(struct ix_link *link, const struct ix_message *message, uint16_t *token);
+    int (*subscribe)(struct ix_link *link, const char *filter, int qos);
+    /* No event follows; the link is gone. */
+    void (*close)(struct ix_link *link, enum ix_way way);
+    /* Stops talking and listening, but keeps the socket: the server sees a half-open connection. The owner
+     * still closes the link some day; no event comes before. */
+    void (*silence)(struct ix_link *link);
+};
+
+extern const struct ix_protocol ix_protocol_mqtt;
+
+/* By name; NULL, and a message that says which exist, if this build has none of that kind. */
+const struct ix_protocol *ix_protocol_find(enum ix_protocol_kind kind, struct ix_error *err);
+
+#endif
