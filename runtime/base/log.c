@@ -93,7 +93,7 @@ void ix_log(enum ix_log_level level, const char *format, ...)
     int len = vsnprintf(line, sizeof(line), format, args);
     va_end(args);
     if (len >= (int)sizeof(line))
-        strcpy(line + sizeof(line) - 4, "...");
+        memcpy(line + sizeof(line) - 4, "...", 4);
     write_line(level, line);
 }
 

@@ -183,7 +183,7 @@ static void test_json_string(void **state)
     assert_string_equal(json("a\0b", 3), "\"a\\u0000b\"");
     assert_string_equal(json("Gr\xc3\xbc\xc3\x9f"
                              "e \xe2\x82\xac \xf0\x9f\x98\x80",
-                             15),
+                             16),
                         "\"Gr\xc3\xbc\xc3\x9f"
                         "e \xe2\x82\xac \xf0\x9f\x98\x80\"");
     /* lone continuation, overlong, surrogate, cut at the end */
@@ -211,7 +211,7 @@ static void test_json_string_scan(void **state)
                 else
                     snprintf(escaped, sizeof(escaped), "\\u%04x", (unsigned)byte);
             } else if (byte >= 0x80)
-                strcpy(escaped, "\xef\xbf\xbd");
+                snprintf(escaped, sizeof(escaped), "\xef\xbf\xbd");
             snprintf(expected, sizeof(expected), "\"%.*s%s%.*s\"", (int)place, text, escaped,
                      (int)(23 - place), "xxxxxxxxxxxxxxxxxxxxxxx");
             assert_string_equal(json(text, sizeof(text)), expected);
