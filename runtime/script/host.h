@@ -1,0 +1,47 @@
+/* What a scenario can ask of the controller: named operations with JSON arguments and results, the same ones
+ * that the REST services use. control/ implements them; Lua reaches them by `core.call` (lua/iotix).
+ *
+ * Instants and durations are milliseconds unless the name says otherwise; packed functions
+ * (script/function.h) are base64 texts.
+ *
+ *  operation        arguments → result
+ *  group.create     group? model(id, path or object) count id? connection{}? tags{}? → group count model
+ *  group.launch     group strategy settings{} function? → devices (that this call launches)
+ *  group.stop       group drainMs? → devices
+ *  group.dropout    group strategy settings{} function? count? percentage? select? mode? reconnect?
+ *                   reconnectDelayMs?  → (later) id eligible chosen estimatedMs
+ *  dropout.status   id → chosen dropped alreadyGone back cancelled done backMs{p50 p90 p99 p100}
+ *  dropout.cancel   id → {}
+ *  group.counts     group? → count created starting running stopping stopped dropped error connected
+ *                   connecting sent received
+ *  group.set        group attribute changes index? → {}
+ *  group.each       group function first? count? → (later) devices errors
+ *  device.start     group index → {} · device.stop the same
+ *  device.do        group index function → (later) the function's result as JSON (device:publish, :value …)
+ *  device.command   group index name parameters{} → (later) {}
+ *  metric.get       name tags{}? → kind count value min max avg med p90 p95 p99 rate
+ *  metric.add       kind name tags{}? value → {}
+ *  check.add        name passed tags{}? → {}
+ *  event.add        name data? → {}
+ *  subscribe.open   topic qos? limit? → (later) id
+ *  subscribe.stats  id → received dropped · subscribe.close id → {}
+ *  http.request     method url headers{}? body? timeoutMs? → (later) status headers{} body latencyMs
+ */
+#ifndef IX_SCRIPT_HOST_H
+#define IX_SCRIPT_HOST_H
+
+#include "base/error.h"
+
+#include <jansson.h>
+
+#define IX_HOST_LATER 1
+
+struct ix_host {
+    void *context;
+    /* 0 and *result (a new reference), or IX_HOST_LATER: ix_script_complete(ticket) follows exactly once,
+     * never inside this call; or < 0 with a message. Unknown argument names are errors. */
+    int (*call)(void *context, const char *operation, const json_t *arguments, uint64_t ticket,
+                json_t **result, struct ix_error *err);
+};
+
+#endif
