@@ -470,3 +470,8 @@ class Run:
             self.process.stdout.close()
             self.process.stderr.close()
         assert "runtime error:" not in self.err, f"undefined behaviour: {self.describe()}"
+
+
+def sent_so_far(run):
+    """The number of sent messages in each progress line, in order."""
+    return [int(n.replace(",", "")) for n in re.findall(r"(?m)\bsent\W+([\d,]+)", run.err)]

@@ -1,0 +1,120 @@
+"""What happens when a part of the whole dies, and what Ctrl-C does."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from helpers import alive, brokers, device_of, sent_so_far, series, wait_until, workers
+from scenes import UNTIL_STOPPED, counter, model, scenario
+
+QUICK_RETURN = {"reconnect": {"delayMs": 100, "maxDelayMs": 500}}
+
+
+def start(iotix, write, broker, *arguments, devices=20, body=UNTIL_STOPPED, interval=100):
+    write("probe.json", model(counter(interval), connection=QUICK_RETURN))
+    file = write("fleet.lua", scenario(devices, body))
+    return iotix.start("run", file, "--broker", broker, "--interval", "200ms", *arguments)
+
+
+def test_a_killed_worker_is_restarted_and_its_devices_return(broker, observe, iotix, write):
+    observer = observe(broker)
+    run = start(iotix, write, broker.address, "--workers", 2)
+    observer.wait_for_devices(20, 30)
+    first = run.workers(2)
+    os.kill(first[0], signal.SIGKILL)
+    killed = time.monotonic()
+    wait_until(lambda: len(workers(run.pid)) == 2 and first[0] not in workers(run.pid), 30, run.describe)
+    # Both halves publish on: those of the worker that lived without a pause, the others again.
+    observer.wait_for_devices(20, 30, since=killed + 0.5)
+    observer.wait_for_devices(20, 30, since=time.monotonic())
+    write("stop", "")
+    run.expect(0, r"(?i)worker.*restart|restart.*worker")
+
+    found = series(observer.settle().messages, "counter")
+    assert len(found) == 20
+    for key, samples in found.items():
+        base = samples[0][0]
+        assert all(stamp - base == value * 100 for stamp, value in samples), f"ticks of {key} moved"
+    whole = sum(len(samples) == samples[-1][1] + 1 for samples in found.values())
+    assert 5 <= whole < 20, "one worker's devices must miss ticks, and only those"
+    numbers = sent_so_far(run)
+    assert len(numbers) >= 3 and numbers == sorted(numbers), numbers
+
+
+def test_every_device_returns_after_a_crash_of_the_broker(broker, observe, iotix, write):
+    observer = observe(broker)
+    run = start(iotix, write, broker.address)
+    observer.wait_for_devices(20, 30)
+    broker.kill()
+    time.sleep(0.5)
+    broker.start()
+    again = observe(broker)
+    again.wait_for_devices(20, 30)
+    write("stop", "")
+    run.expect(0)
+    again.settle()
+    for device, samples in series(again.messages, "counter").items():
+        assert samples[0][1] > 0, f"{device} began anew instead of coming back"
+    assert re.search(r"(?i)reconnect\w*\W+20\b|\b20\W+reconnect", run.out), run.describe()
+
+
+def test_a_frozen_broker_is_survived(broker, observe, iotix, write):
+    observer = observe(broker)
+    run = start(iotix, write, broker.address)
+    observer.wait_for_devices(20, 30)
+    broker.pause()
+    time.sleep(1)
+    broker.resume()
+    observer.wait_for_devices(20, 30, since=time.monotonic() + 0.2)
+    write("stop", "")
+    run.expect(0)
+
+
+@pytest.mark.parametrize("address", ["embedded", "given"])
+def test_nothing_outlives_a_killed_controller(address, start_broker, observe, iotix, write):
+    broker = start_broker() if address == "given" else None
+    run = start(iotix, write, broker.address if broker else "embedded", "--workers", 2)
+    pids = run.workers(2)
+    run.wait_for(r"(?i)connected")
+    if broker is None:
+        pids = pids + wait_until(lambda: brokers(run.pid), 10, "the embedded broker")
+    run.kill()
+    wait_until(lambda: not any(map(alive, pids)), 2, lambda: f"{[p for p in pids if alive(p)]} to end")
+
+
+def test_ctrl_c_drains_and_prints_the_summary(broker, observe, iotix, write):
+    observer = observe(broker)
+    run = start(iotix, write, broker.address)
+    observer.wait_for_devices(20, 30)
+    run.interrupt()
+    run.expect(105, r"(?i)interrupt")
+    messages = observer.settle().messages
+    assert re.search(rf"\b{len(messages):,}\b|\b{len(messages)}\b", run.out), (
+        f"{len(messages)} messages came, and the summary says otherwise: {run.describe()}")
+    polite = {name for name in re.findall(r"Received DISCONNECT from (\S+)", broker.log)}
+    assert {f"dev-{i}" for i in range(20)} <= polite, "devices must take their leave"
+
+
+def test_a_second_ctrl_c_ends_at_once(broker, observe, iotix, write):
+    observer = observe(broker)
+    run = start(iotix, write, broker.address)
+    observer.wait_for_devices(20, 30)
+    broker.pause()
+    time.sleep(0.5)
+    run.interrupt()
+    time.sleep(0.5)
+    run.interrupt()
+    run.wait(5)
+    assert run.code == 105, run.describe()
+
+
+def test_sigterm_is_like_ctrl_c(broker, observe, iotix, write):
+    observer = observe(broker)
+    run = start(iotix, write, broker.address)
+    observer.wait_for_devices(20, 30)
+    run.signal(signal.SIGTERM)
+    run.expect(105)
+    assert {device_of(m) for m in observer.messages} == {f"dev-{i}" for i in range(20)}
