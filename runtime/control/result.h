@@ -1,0 +1,89 @@
+/* Everything that a run leaves behind: the source of summary, verdict, exit code and all reports. */
+#ifndef IX_CONTROL_RESULT_H
+#define IX_CONTROL_RESULT_H
+
+#include "control/series.h"
+#include "control/thresholds.h"
+
+enum ix_exit {
+    IX_EXIT_PASSED = 0,
+    IX_EXIT_FAILED = 99, /* checks or thresholds */
+    IX_EXIT_CONFIGURATION = 104,
+    IX_EXIT_INTERRUPTED = 105,
+    IX_EXIT_SCRIPT = 107,
+    IX_EXIT_INVALID = 111 /* the generator itself could not keep up */
+};
+
+enum ix_validity { IX_VALID, IX_DEGRADED, IX_INVALID };
+extern const char *const ix_validity_names[];
+
+/* Limits of the generator's judgement on itself (DESIGN 10), printed with the verdict. */
+struct ix_limits {
+    uint64_t degraded_lateness_ns; /* p99, default 50 ms */
+    uint64_t invalid_lateness_ns;  /* p99, default 1 s */
+    double degraded_busy;          /* share of a worker's loop for busy_for_s, default 0.9 */
+    double busy_for_s;             /* default 5 */
+    double invalid_own_fault;      /* share of ticks never sent through our own fault, default 0.001 */
+};
+extern const struct ix_limits ix_default_limits;
+
+struct ix_dropout_result {
+    uint64_t id;
+    char group[64];
+    char strategy[64];
+    double t; /* start, seconds since the run's start */
+    uint64_t eligible, chosen, dropped, already_gone, back, cancelled;
+    struct ix_histogram back_time;
+};
+
+struct ix_model_fact {
+    char *id;
+    uint64_t hash;
+};
+
+struct ix_result {
+    char *scenario; /* name */
+    char *path;     /* file */
+    char *description;
+    char *run_id;
+    char *broker; /* as shown: "embedded mosquitto on 127.0.0.1:40123" */
+    uint64_t seed;
+    int64_t started_wall_ns;
+    double seconds;   /* length of the run */
+    json_t *options;  /* effective t.options */
+    json_t *settings; /* effective settings with their origin: {name: {value, origin}} */
+    struct ix_model_fact *models;
+    size_t model_count;
+    size_t workers;
+    uint64_t worker_restarts;
+    uint64_t own_fault; /* ticks never sent through our own fault (worker down, generator error excluded) */
+    struct ix_snapshot final;
+    struct ix_series series;
+    struct ix_checks checks;
+    struct ix_thresholds *thresholds; /* may be NULL */
+    struct ix_dropout_result *dropouts;
+    size_t dropout_count;
+    char *error; /* script or configuration error that ended the run, or NULL */
+    bool interrupted;
+    /* verdict */
+    struct ix_limits limits;
+    enum ix_validity validity;
+    char *validity_reasons; /* lines; "" when valid */
+    enum ix_exit exit_code;
+    const char
+        *outcome; /* "passed", "failed", "invalid", "interrupted", "script error", "bad configuration" */
+};
+
+void ix_result_init(struct ix_result *result);
+void ix_result_deinit(struct ix_result *result);
+
+/* Fills validity, reasons, exit_code (precedence 104 > 107 > 105 > 111 > 99) and outcome. `preset`: the
+ * code of an error that ended the run (104 or 107), or 0. An invalid run never passes. */
+void ix_result_judge(struct ix_result *result, enum ix_exit preset);
+
+/* The summary that `iotix run` prints: verdict first, then checks, thresholds, devices by state, connects and
+ * refusals by reason, messages, bytes, rates, latency and lateness percentiles, dropouts, workers, seed and
+ * version. Aligned columns; ANSI colours if `colour`. */
+void ix_result_summary(const struct ix_result *result, bool colour, struct ix_buf *out);
+
+#endif

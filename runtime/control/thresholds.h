@@ -1,0 +1,45 @@
+/* Thresholds in k6's words: "p(95)<500ms", "rate<0.01", "count==0", "avg<20 over 5m". */
+#ifndef IX_CONTROL_THRESHOLDS_H
+#define IX_CONTROL_THRESHOLDS_H
+
+#include "control/checks.h"
+#include "control/snapshot.h"
+
+#include <jansson.h>
+
+struct ix_threshold {
+    char *metric; /* without tags */
+    char *tags;   /* "group:env" or "" */
+    char *text;   /* as written: "p(95)<500ms" */
+    bool abort_on_fail;
+    uint64_t delay_abort_ns; /* no abort before this much of the run has passed */
+    uint64_t over_ns;        /* window, 0 = the whole run */
+    /* after evaluation */
+    bool evaluated;
+    bool passed;
+    double measured;  /* trends in ms */
+    char reason[160]; /* "p(95) was 812 ms, must be < 500 ms"; "no samples" */
+};
+
+struct ix_thresholds;
+
+/* From the scenario's table: {metric or "metric{tag:value}": text | {threshold, abortOnFail, delayAbort,
+ * over} | list of these}. Every fault at once. Unknown built-in names are no fault yet: scripts may declare
+ * a custom metric of that name; ix_thresholds_check_names is called when setup has run. */
+int ix_thresholds_parse(const json_t *table, struct ix_thresholds **thresholds, struct ix_error *err);
+void ix_thresholds_free(struct ix_thresholds *thresholds);
+
+/* An unknown metric (not built in, not in `custom_names`, which the scenario's files declare): error with a
+ * suggestion. */
+int ix_thresholds_check_names(const struct ix_thresholds *thresholds, const char *const *custom_names,
+                              size_t count, struct ix_error *err);
+
+/* Evaluates all against a snapshot (once a second while the run lasts: `final` false; windows are kept
+ * inside). In the end an aggregate of a trend or rate without samples fails. Returns the place of a failed
+ * threshold that asks to abort, or -1. "checks" is a rate over all checks ("checks{name:…}" narrows). */
+int ix_thresholds_evaluate(struct ix_thresholds *thresholds, const struct ix_snapshot *snapshot,
+                           const struct ix_checks *checks, uint64_t run_start_ns, bool final);
+
+const struct ix_threshold *ix_thresholds_list(const struct ix_thresholds *thresholds, size_t *count);
+
+#endif
