@@ -2,6 +2,7 @@
 #ifndef IX_CONTROL_RESULT_H
 #define IX_CONTROL_RESULT_H
 
+#include "base/buf.h"
 #include "control/series.h"
 #include "control/thresholds.h"
 

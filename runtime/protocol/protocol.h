@@ -54,6 +54,8 @@ struct ix_link_events {
     void (*closed)(void *owner, enum ix_outcome outcome, const char *reason);
     /* Outcome of a publish that returned 0: done (PUBACK, PUBCOMP), or refused by the server. */
     void (*acked)(void *owner, uint16_t token, bool accepted);
+    /* The server's answer to one `subscribe` (SUBACK); NULL: nobody asks. */
+    void (*subscribed)(void *owner, bool accepted);
     void (*message)(void *owner, const struct ix_message *message);
 };
 
