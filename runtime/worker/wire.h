@@ -1,0 +1,68 @@
+/* What travels between the controller and its workers: one frame each (loop/frame.h), payloads packed
+ * (base/pack.h). The numbers are part of the build: a HELLO with another build hash is refused. */
+#ifndef IX_WORKER_WIRE_H
+#define IX_WORKER_WIRE_H
+
+#include "device/record.h"
+
+enum ix_wire_down {                      /* controller → worker */
+                    IX_DOWN_HELLO = 1,   /* struct ix_hello */
+                    IX_DOWN_RECORD,      /* ix_record_pack; answered by IX_UP_ACK */
+                    IX_DOWN_EACH,        /* u64 ticket, str group, bytes function, u64 first, u64 count */
+                    IX_DOWN_DEVICE,      /* u64 ticket, str group, u64 index, bytes function */
+                    IX_DOWN_COMMAND,     /* u64 ticket, str group, u64 index, str name, str json */
+                    IX_DOWN_ELIGIBLE,    /* u64 ticket, str group, bytes function ("" = all), u64 count */
+                    IX_DOWN_SUBSCRIBE,   /* u64 ticket, u64 id, str topic, u8 qos, str username, str password,
+                                            u32 count and the   targets; observers only. The result comes when
+                                            every broker has accepted it */
+                    IX_DOWN_UNSUBSCRIBE, /* u64 id */
+                    IX_DOWN_DRAIN,       /* u64 ns; answered by IX_UP_DRAINED */
+                    IX_DOWN_EXIT,        /* nothing; the worker ends */
+};
+
+enum ix_wire_up {                  /* worker → controller */
+                  IX_UP_HELLO = 1, /* u64 build, u64 run, u32 worker, u32 epoch, u32 pid, u64 descriptors */
+                  IX_UP_ACK,       /* u64 sequence, u32 code (0 or errno), str message */
+                  IX_UP_RESULT,    /* u64 ticket, u32 code, str message, bytes result */
+                  IX_UP_LOG,       /* u8 level, str line */
+                  IX_UP_EVENT,     /* str name, str json */
+                  IX_UP_FAILURE,   /* str group, u64 index, str message: a script error of a device */
+                  IX_UP_MESSAGE, /* u64 id, u64 at_ns, u8 qos, u8 retain, u8 dup, str topic, bytes payload */
+                  IX_UP_DRAINED, /* nothing */
+                  IX_UP_FATAL,   /* u32 code, str message: the worker can't work and ends */
+};
+
+/* Descriptors of a worker. */
+#define IX_WORKER_PIPE_FD    3
+#define IX_WORKER_SEGMENT_FD 4
+
+enum ix_worker_role { IX_WORKER_DEVICES, IX_WORKER_OBSERVER };
+
+struct ix_hello {
+    uint64_t build;
+    uint64_t run;
+    uint32_t worker;
+    uint32_t epoch;
+    uint8_t role; /* enum ix_worker_role */
+    uint8_t log_level;
+    uint8_t no_jit;
+    uint64_t seed;
+    uint64_t run_start_ns;
+    int64_t wall_offset_ns;
+    char *scenario_path; /* "" none */
+    char *scenario;      /* text */
+    char *options;       /* JSON object of t.options, for the scenario's generators and strategies */
+    char *allowed_env;   /* names joined by "," */
+};
+
+/* Hash of this binary, the same in all its processes. */
+uint64_t ix_wire_build(void);
+
+void ix_hello_pack(const struct ix_hello *hello, struct ix_buf *out);
+int ix_hello_unpack(struct ix_hello *hello, struct ix_reader *in, struct ix_error *err);
+void ix_hello_deinit(struct ix_hello *hello);
+
+void ix_target_pack(const struct ix_target *target, struct ix_buf *out);
+void ix_target_unpack(struct ix_target *target, struct ix_reader *in);
+
+#endif
