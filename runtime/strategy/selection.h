@@ -30,7 +30,7 @@ struct ix_selection {
     uint64_t eligible_count;
     uint64_t chosen; /* k */
     uint64_t seed;
-    uint64_t *before; /* set bits before each 64-word block: rank in O(1); owned */
+    uint64_t *before; /* set bits before each block of 8 words: rank in O(1); owned */
 };
 
 /* Takes over `eligible`. */
