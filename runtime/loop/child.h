@@ -14,7 +14,8 @@ struct ix_child_config {
     char *const *argv; /* NULL-terminated; argv[0] is shown in ps */
     const int *fds;    /* our descriptors that become 3, 4, … in the child; all others are closed */
     size_t fd_count;
-    const char *output_path; /* stdout and stderr of the child are appended here; NULL: inherited */
+    const char *output_path; /* stdout and stderr of the child are appended here; NULL: inherited. Its
+                                stdin is /dev/null */
     ix_child_exit *on_exit;
     void *context;
 };
@@ -23,7 +24,8 @@ int ix_child_spawn(struct ix_loop *loop, const struct ix_child_config *config, s
                    struct ix_error *err);
 int ix_child_pid(const struct ix_child *child);
 int ix_child_kill(struct ix_child *child, int signal);
-/* After on_exit, or before it: then the child is killed (SIGKILL) and reaped in the background. */
+/* After on_exit, or before it: then the child is killed (SIGKILL) and reaped in the background, without
+ * on_exit. */
 void ix_child_free(struct ix_child *child);
 
 /* For the child itself, first thing in main: SIGKILL when the parent dies; exits at once if the parent

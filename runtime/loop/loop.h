@@ -12,26 +12,38 @@ struct ix_loop {
     uv_loop_t uv;
     struct ix_clock clock;
     struct ix_wheel *wheel;
-    uint64_t now_ns; /* clock at the start of this batch of due entries or callbacks: one read per turn */
+    /* The clock as an entry of the wheel or a deferred call finds it (read every 16 entries). libuv calls
+     * back straight from its poll: a callback of a handle of your own calls ix_loop_update first. */
+    uint64_t now_ns;
     uint64_t *turn_counter; /* incremented once per turn; own_turns unless a segment's counter is set */
     uint64_t own_turns;
-    uv_timer_t timer; /* armed for the wheel's next instant; stopped while the wheel is empty */
-    uv_prepare_t prepare;
-    uv_check_t check;
-    uv_idle_t more; /* active while due entries are left: sockets are polled between batches */
+    uv_timer_t timer;     /* armed for the wheel's next instant; stopped while the wheel is empty */
+    uv_prepare_t prepare; /* counts turns, and keeps a loop without other handles running */
+    uv_idle_t more; /* active while due entries or deferred calls are left: sockets are polled in between */
     struct ix_deferred *deferred;
+    uint64_t started_ns; /* first ix_loop_run, 0 before */
 };
 
 /* A batch of due entries: at most 256, or 2 ms. */
 #define IX_LOOP_BATCH    256
 #define IX_LOOP_BATCH_NS 2000000ull
 
+/* The clock is real. Also ignores SIGPIPE for the process: writes answer with EPIPE instead. */
 int ix_loop_init(struct ix_loop *loop, struct ix_error *err);
 
-/* Closes every handle that is left, runs until they are gone; requires uv_loop_close to succeed. */
+/* Makes the clock virtual, at instant 0, before anything is in the wheel. The loop then leaves the wheel to
+ * ix_loop_run_virtual. */
+void ix_loop_set_virtual(struct ix_loop *loop, int64_t wall_ns);
+
+/* Fires everything due up to `to_ns` in order; the clock stands at each entry's instant (rounded up to ms)
+ * while it fires, and at `to_ns` afterwards. An entry that is always overdue is a broken invariant. */
+void ix_loop_run_virtual(struct ix_loop *loop, uint64_t to_ns);
+
+/* Runs deferred calls, kills and reaps children that still run, closes every handle that is left, and runs
+ * until they are gone; requires uv_loop_close to succeed. */
 void ix_loop_deinit(struct ix_loop *loop);
 
-/* Runs until ix_loop_stop. */
+/* Runs until ix_loop_stop; returns at once if that was called before. */
 void ix_loop_run(struct ix_loop *loop);
 void ix_loop_stop(struct ix_loop *loop);
 

@@ -1,8 +1,8 @@
 /* A hierarchical timing wheel with slots of 1 ms: O(1) add, move and cancel, intrusive entries, no
  * allocation per entry, absolute deadlines.
  *
- * The wheel does not drive itself: ix_ticker (loop/ticker.h) arms one uv timer for the earliest occupied
- * slot; virtual time calls ix_wheel_run directly. */
+ * The wheel does not drive itself: the loop arms one uv timer for the earliest occupied slot; virtual time
+ * calls ix_wheel_run directly. */
 #ifndef IX_LOOP_WHEEL_H
 #define IX_LOOP_WHEEL_H
 
@@ -18,23 +18,25 @@ typedef void ix_wheel_fire(struct ix_wheel_entry *entry, uint64_t now_ns);
 
 struct ix_wheel_entry { /* zero-initialised means: not in a wheel; fill `fire` once */
     struct ix_wheel_entry *next;
-    struct ix_wheel_entry **link; /* NULL when not in a wheel */
+    struct ix_wheel_entry *prev; /* NULL when not in a wheel */
     uint64_t due_ns;
     ix_wheel_fire *fire;
 };
 
-/* `now_ns` is where the wheel starts. `armed(context, due_ns)` is told whenever the earliest occupied slot
- * moves forward in time by an add (NULL: nobody is told). */
-struct ix_wheel *ix_wheel_new(uint64_t now_ns, void (*armed)(void *context, uint64_t due_ns), void *context);
+/* `now_ns` is where the wheel starts. `armed(context, next_ns)` is told whenever an add outside of a run
+ * makes ix_wheel_next earlier (NULL: nobody is told). */
+struct ix_wheel *ix_wheel_new(uint64_t now_ns, void (*armed)(void *context, uint64_t next_ns), void *context);
+/* Entries that are still in the wheel are not touched. */
 void ix_wheel_free(struct ix_wheel *wheel);
 
-/* Adds or moves an entry. A deadline in the past fires at the next run. Deadlines are kept exactly; an entry
+/* Adds or moves an entry. A deadline in the past fires at the next run (the next, too, when added by an entry
+ * that fires). Deadlines are kept exactly; an entry
  * fires in the first run at or after them (rounded up to the wheel's millisecond). */
 void ix_wheel_add(struct ix_wheel *wheel, struct ix_wheel_entry *entry, uint64_t due_ns);
 void ix_wheel_cancel(struct ix_wheel *wheel, struct ix_wheel_entry *entry);
 static inline bool ix_wheel_has(const struct ix_wheel_entry *entry)
 {
-    return entry->link != NULL;
+    return entry->prev != NULL;
 }
 
 /* Fires due entries, earliest slot first and in order of adding within a slot, at most `limit` of them.

@@ -1,0 +1,222 @@
+#include "loop/loop.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#define TICK_NS      1000000ull
+#define CHUNK        16      /* entries between two looks at the clock */
+#define STALLED_RUNS 1000000 /* runs of the wheel at one virtual instant */
+
+struct call {
+    void (*run)(void *context);
+    void *context;
+};
+
+struct call_list {
+    struct call *calls;
+    size_t count;
+    size_t cap;
+};
+
+struct ix_deferred {
+    struct call_list waiting;
+    struct call_list running;
+};
+
+uint64_t ix_loop_update(struct ix_loop *loop)
+{
+    return loop->now_ns = ix_clock_now(&loop->clock);
+}
+
+static void on_more(uv_idle_t *handle);
+static void on_timer(uv_timer_t *handle);
+
+/* Arms the timer for the wheel's next instant, or the idle handle when that has come already. */
+static void rearm(struct ix_loop *loop)
+{
+    uint64_t next = loop->clock.is_virtual ? UINT64_MAX : ix_wheel_next(loop->wheel);
+    bool due = next <= loop->now_ns;
+    if (due || loop->deferred->waiting.count)
+        uv_idle_start(&loop->more, on_more);
+    else
+        uv_idle_stop(&loop->more);
+    if (due || next == UINT64_MAX) {
+        uv_timer_stop(&loop->timer);
+        return;
+    }
+    /* libuv's time is the same clock in whole ms, and so is the wheel's: the timer is due exactly at its
+     * tick. */
+    uv_update_time(&loop->uv);
+    uint64_t tick = next / TICK_NS, now = uv_now(&loop->uv);
+    uv_timer_start(&loop->timer, on_timer, tick > now ? tick - now : 0, 0);
+}
+
+static void run_batch(struct ix_loop *loop)
+{
+    uint64_t start = ix_loop_update(loop);
+    size_t total = 0, fired;
+    do {
+        fired = ix_wheel_run(loop->wheel, loop->now_ns, CHUNK);
+        total += fired;
+        ix_loop_update(loop);
+    } while (fired == CHUNK && total < IX_LOOP_BATCH && loop->now_ns - start < IX_LOOP_BATCH_NS);
+}
+
+static void run_deferred(struct ix_loop *loop)
+{
+    struct ix_deferred *deferred = loop->deferred;
+    struct call_list list = deferred->waiting;
+    deferred->waiting = deferred->running; /* calls deferred from now on wait for the next turn */
+    deferred->running = list;
+    ix_loop_update(loop);
+    for (size_t i = 0; i < list.count; i++)
+        list.calls[i].run(list.calls[i].context);
+    deferred->running.count = 0;
+}
+
+static void on_timer(uv_timer_t *handle)
+{
+    struct ix_loop *loop = handle->data;
+    run_batch(loop);
+    rearm(loop);
+}
+
+static void on_more(uv_idle_t *handle)
+{
+    struct ix_loop *loop = handle->data;
+    run_deferred(loop);
+    if (!loop->clock.is_virtual && ix_wheel_next(loop->wheel) <= loop->now_ns)
+        run_batch(loop);
+    rearm(loop);
+}
+
+static void on_prepare(uv_prepare_t *handle)
+{
+    struct ix_loop *loop = handle->data;
+    ++*loop->turn_counter;
+}
+
+static void on_armed(void *context, uint64_t next_ns)
+{
+    (void)next_ns;
+    struct ix_loop *loop = context;
+    if (loop->clock.is_virtual)
+        return;
+    ix_loop_update(loop);
+    rearm(loop);
+}
+
+int ix_loop_init(struct ix_loop *loop, struct ix_error *err)
+{
+    *loop = (struct ix_loop){0};
+    int rc = uv_loop_init(&loop->uv);
+    if (rc < 0)
+        return ix_fail(err, rc, "can't create an event loop: %s", uv_strerror(rc));
+    signal(SIGPIPE, SIG_IGN);
+    uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME);
+    ix_clock_init_real(&loop->clock);
+    loop->wheel = ix_wheel_new(ix_loop_update(loop), on_armed, loop);
+    loop->turn_counter = &loop->own_turns;
+    loop->deferred = ix_calloc(1, sizeof(*loop->deferred));
+    uv_timer_init(&loop->uv, &loop->timer);
+    uv_prepare_init(&loop->uv, &loop->prepare);
+    uv_idle_init(&loop->uv, &loop->more);
+    loop->timer.data = loop->prepare.data = loop->more.data = loop;
+    uv_prepare_start(&loop->prepare, on_prepare);
+    return 0;
+}
+
+void ix_loop_set_virtual(struct ix_loop *loop, int64_t wall_ns)
+{
+    IX_REQUIRE(ix_wheel_count(loop->wheel) == 0);
+    ix_wheel_free(loop->wheel);
+    loop->wheel = ix_wheel_new(0, on_armed, loop);
+    ix_clock_init_virtual(&loop->clock, wall_ns);
+    ix_loop_update(loop);
+}
+
+void ix_loop_run_virtual(struct ix_loop *loop, uint64_t to_ns)
+{
+    int runs = 0;
+    for (uint64_t next; (next = ix_wheel_next(loop->wheel)) <= to_ns && next != UINT64_MAX;) {
+        if (next > loop->clock.virtual_ns) {
+            ix_clock_advance(&loop->clock, next);
+            runs = 0;
+        }
+        IX_REQUIRE(++runs < STALLED_RUNS);
+        ix_wheel_run(loop->wheel, ix_loop_update(loop), SIZE_MAX);
+    }
+    ix_clock_advance(&loop->clock, to_ns);
+    ix_loop_update(loop);
+}
+
+/* A child is ours until it is reaped; one that is killed ends at once. */
+static void kill_child(uv_handle_t *handle, void *found)
+{
+    if (uv_handle_get_type(handle) != UV_PROCESS || !uv_is_active(handle))
+        return;
+    uv_process_kill((uv_process_t *)handle, SIGKILL);
+    *(bool *)found = true;
+}
+
+static void close_handle(uv_handle_t *handle, void *unused)
+{
+    (void)unused;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+void ix_loop_deinit(struct ix_loop *loop)
+{
+    while (loop->deferred->waiting.count)
+        run_deferred(loop);
+    uv_timer_stop(&loop->timer);
+    uv_idle_stop(&loop->more);
+    for (bool found;;) {
+        found = false;
+        uv_walk(&loop->uv, kill_child, &found);
+        if (!found)
+            break;
+        uv_run(&loop->uv, UV_RUN_ONCE);
+    }
+    uv_walk(&loop->uv, close_handle, NULL);
+    while (uv_run(&loop->uv, UV_RUN_DEFAULT)) /* returns early once after an ix_loop_stop */
+        ;
+    IX_REQUIRE(uv_loop_close(&loop->uv) == 0);
+    ix_wheel_free(loop->wheel);
+    free(loop->deferred->waiting.calls);
+    free(loop->deferred->running.calls);
+    free(loop->deferred);
+}
+
+void ix_loop_run(struct ix_loop *loop)
+{
+    if (!loop->started_ns)
+        loop->started_ns = uv_hrtime();
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void ix_loop_stop(struct ix_loop *loop)
+{
+    uv_stop(&loop->uv);
+}
+
+void ix_loop_defer(struct ix_loop *loop, void (*run)(void *context), void *context)
+{
+    struct call_list *list = &loop->deferred->waiting;
+    if (list->count == list->cap) {
+        list->cap = list->cap ? list->cap * 2 : 16;
+        list->calls = ix_realloc(list->calls, list->cap * sizeof(*list->calls));
+    }
+    list->calls[list->count++] = (struct call){run, context};
+    uv_idle_start(&loop->more, on_more);
+}
+
+uint64_t ix_loop_busy_ns(struct ix_loop *loop)
+{
+    if (!loop->started_ns)
+        return 0;
+    uint64_t lived = uv_hrtime() - loop->started_ns, idle = uv_metrics_idle_time(&loop->uv);
+    return lived > idle ? lived - idle : 0;
+}

@@ -1,0 +1,236 @@
+/* Ticks of 1 ms are read as eight digits of six bits. An entry lies on the level of the highest digit in
+ * which its tick differs from the wheel's position, in the slot of that digit; so the lowest occupied slot of
+ * the lowest occupied level is the earliest, and all entries of one tick are always in one list. When the
+ * position enters a slot of a higher level, the entries of that slot move to lower levels (at most seven
+ * times in all). Eight digits hold every 64-bit number of ns, so no deadline is too far. */
+#include "loop/wheel.h"
+
+#include "base/error.h"
+
+#include <stdlib.h>
+
+#define TICK_NS    1000000ull
+#define DIGIT_BITS 6
+#define SLOTS      64
+#define LEVELS     8
+#define LAST_TICK  (UINT64_MAX / TICK_NS)
+
+struct ix_wheel {
+    uint64_t position; /* tick; no entry is due before it */
+    size_t count;
+    bool running;
+    uint8_t levels;         /* bit L: level L has an occupied slot */
+    uint64_t slots[LEVELS]; /* bit S: slot S is occupied */
+    void (*armed)(void *context, uint64_t next_ns);
+    void *context;
+    /* Heads of circular lists. */
+    struct ix_wheel_entry heads[LEVELS * SLOTS];
+    struct ix_wheel_entry firing; /* what is left of the slot being fired */
+    struct ix_wheel_entry late;   /* overdue entries added meanwhile: they wait for the next run */
+};
+
+static void list_init(struct ix_wheel_entry *head)
+{
+    head->next = head->prev = head;
+}
+
+static bool list_is_empty(const struct ix_wheel_entry *head)
+{
+    return head->next == head;
+}
+
+static void list_append(struct ix_wheel_entry *head, struct ix_wheel_entry *entry)
+{
+    entry->next = head;
+    entry->prev = head->prev;
+    head->prev->next = entry;
+    head->prev = entry;
+}
+
+/* Moves the whole list of `from` behind that of `head`. */
+static void list_splice(struct ix_wheel_entry *head, struct ix_wheel_entry *from)
+{
+    if (list_is_empty(from))
+        return;
+    from->next->prev = head->prev;
+    head->prev->next = from->next;
+    from->prev->next = head;
+    head->prev = from->prev;
+    list_init(from);
+}
+
+/* The highest digit in which two ticks differ. */
+static unsigned level_between(uint64_t a, uint64_t b)
+{
+    return a == b ? 0 : (unsigned)(63 - __builtin_clzll(a ^ b)) / DIGIT_BITS;
+}
+
+static unsigned digit(uint64_t tick, unsigned level)
+{
+    return (unsigned)(tick >> (level * DIGIT_BITS)) & (SLOTS - 1);
+}
+
+static struct ix_wheel_entry *occupy(struct ix_wheel *wheel, unsigned level, unsigned slot)
+{
+    wheel->slots[level] |= 1ull << slot;
+    wheel->levels |= (uint8_t)(1u << level);
+    return &wheel->heads[level * SLOTS + slot];
+}
+
+static void vacate(struct ix_wheel *wheel, unsigned level, unsigned slot)
+{
+    wheel->slots[level] &= ~(1ull << slot);
+    if (wheel->slots[level] == 0)
+        wheel->levels &= (uint8_t) ~(1u << level);
+}
+
+/* The deadline, rounded up to ticks; overdue ones count as due now. */
+static uint64_t tick_of(const struct ix_wheel *wheel, uint64_t due_ns)
+{
+    uint64_t tick = due_ns / TICK_NS + (due_ns % TICK_NS != 0);
+    if (tick > LAST_TICK)
+        tick = LAST_TICK;
+    return tick < wheel->position ? wheel->position : tick;
+}
+
+static void place(struct ix_wheel *wheel, struct ix_wheel_entry *entry)
+{
+    uint64_t tick = tick_of(wheel, entry->due_ns);
+    unsigned level = level_between(tick, wheel->position);
+    list_append(occupy(wheel, level, digit(tick, level)), entry);
+}
+
+/* The tick at which the earliest occupied slot begins; false if there is none. */
+static bool earliest(const struct ix_wheel *wheel, uint64_t *tick)
+{
+    if (!wheel->levels)
+        return false;
+    unsigned level = (unsigned)__builtin_ctz(wheel->levels);
+    unsigned slot = (unsigned)__builtin_ctzll(wheel->slots[level]);
+    unsigned shift = level * DIGIT_BITS;
+    *tick = (wheel->position >> shift >> DIGIT_BITS << DIGIT_BITS | slot) << shift;
+    return true;
+}
+
+/* Moves the position forwards; the caller knows that nothing is due before `tick`. */
+static void move_to(struct ix_wheel *wheel, uint64_t tick)
+{
+    if (tick <= wheel->position)
+        return;
+    unsigned level = level_between(tick, wheel->position);
+    unsigned slot = digit(tick, level);
+    wheel->position = tick;
+    if (level == 0 || !(wheel->slots[level] & 1ull << slot))
+        return;
+    struct ix_wheel_entry entered;
+    list_init(&entered);
+    list_splice(&entered, &wheel->heads[level * SLOTS + slot]);
+    vacate(wheel, level, slot);
+    for (struct ix_wheel_entry *entry = entered.next, *next; entry != &entered; entry = next) {
+        next = entry->next;
+        place(wheel, entry);
+    }
+}
+
+struct ix_wheel *ix_wheel_new(uint64_t now_ns, void (*armed)(void *context, uint64_t next_ns), void *context)
+{
+    struct ix_wheel *wheel = ix_calloc(1, sizeof(*wheel));
+    wheel->position = now_ns / TICK_NS;
+    wheel->armed = armed;
+    wheel->context = context;
+    for (size_t i = 0; i < IX_ARRAY_LEN(wheel->heads); i++)
+        list_init(&wheel->heads[i]);
+    list_init(&wheel->firing);
+    list_init(&wheel->late);
+    return wheel;
+}
+
+void ix_wheel_free(struct ix_wheel *wheel)
+{
+    free(wheel);
+}
+
+void ix_wheel_add(struct ix_wheel *wheel, struct ix_wheel_entry *entry, uint64_t due_ns)
+{
+    ix_wheel_cancel(wheel, entry);
+    entry->due_ns = due_ns;
+    wheel->count++;
+    if (wheel->running) {
+        if (tick_of(wheel, due_ns) == wheel->position)
+            list_append(&wheel->late, entry);
+        else
+            place(wheel, entry);
+        return;
+    }
+    uint64_t before = ix_wheel_next(wheel);
+    place(wheel, entry);
+    uint64_t next = ix_wheel_next(wheel);
+    if (wheel->armed && next < before)
+        wheel->armed(wheel->context, next);
+}
+
+void ix_wheel_cancel(struct ix_wheel *wheel, struct ix_wheel_entry *entry)
+{
+    if (!entry->prev)
+        return;
+    struct ix_wheel_entry *prev = entry->prev, *next = entry->next;
+    prev->next = next;
+    next->prev = prev;
+    entry->next = entry->prev = NULL;
+    wheel->count--;
+    /* Neighbours that are one and the same are the list's head, and the list is empty now. */
+    if (prev == next && prev != &wheel->firing && prev != &wheel->late) {
+        unsigned index = (unsigned)(prev - wheel->heads);
+        vacate(wheel, index / SLOTS, index % SLOTS);
+    }
+}
+
+/* Fires what is in the slot of the position, at most `limit` entries; what is left stays there. */
+static size_t fire_slot(struct ix_wheel *wheel, uint64_t now_ns, size_t limit)
+{
+    unsigned slot = digit(wheel->position, 0);
+    list_splice(&wheel->firing, &wheel->heads[slot]);
+    vacate(wheel, 0, slot);
+    size_t fired = 0;
+    while (fired < limit && !list_is_empty(&wheel->firing)) {
+        struct ix_wheel_entry *entry = wheel->firing.next;
+        ix_wheel_cancel(wheel, entry);
+        fired++;
+        entry->fire(entry, now_ns);
+    }
+    if (!list_is_empty(&wheel->firing))
+        list_splice(occupy(wheel, 0, slot), &wheel->firing);
+    return fired;
+}
+
+size_t ix_wheel_run(struct ix_wheel *wheel, uint64_t now_ns, size_t limit)
+{
+    IX_REQUIRE(!wheel->running);
+    uint64_t now = now_ns / TICK_NS, tick;
+    size_t fired = 0;
+    wheel->running = true;
+    while (fired < limit) {
+        if (!earliest(wheel, &tick) || tick > now) {
+            move_to(wheel, now);
+            break;
+        }
+        move_to(wheel, tick);
+        if (wheel->slots[0] & 1ull << digit(tick, 0))
+            fired += fire_slot(wheel, now_ns, limit - fired);
+    }
+    wheel->running = false;
+    if (!list_is_empty(&wheel->late))
+        list_splice(occupy(wheel, 0, digit(wheel->position, 0)), &wheel->late);
+    return fired;
+}
+
+uint64_t ix_wheel_next(const struct ix_wheel *wheel)
+{
+    uint64_t tick;
+    return earliest(wheel, &tick) ? tick * TICK_NS : UINT64_MAX;
+}
+
+size_t ix_wheel_count(const struct ix_wheel *wheel)
+{
+    return wheel->count;
+}
