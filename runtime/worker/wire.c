@@ -1,5 +1,7 @@
 #include "worker/wire.h"
 
+#include "base/random.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
