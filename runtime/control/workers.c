@@ -15,6 +15,7 @@
 #define OWN_DESCRIPTORS   64 /* of a worker: pipe, segment, epoll, libraries, mapped files */
 #define WATCH_NS          IX_S
 #define HUNG_CPU_NS       (5 * IX_S)
+#define HUNG_WATCHES      60 /* in which our own loop turned and the worker's did not */
 #define CRASHES_MAX       5
 #define CRASHES_WITHIN_NS (10 * IX_S)
 
@@ -32,8 +33,8 @@ struct worker {
     struct ix_child *child; /* NULL while none runs */
     struct ix_pipe *pipe;
     uint64_t turns;        /* at the last watch … */
-    uint64_t still_cpu_ns; /* … and the CPU used, and our own time, when they last moved */
-    uint64_t still_loop_ns;
+    uint64_t still_cpu_ns; /* … and the CPU used when they last moved, and watches since */
+    uint64_t still_watches;
     uint64_t crashes[CRASHES_MAX]; /* instants of the last ones */
     size_t crash_count;
 };
@@ -55,9 +56,10 @@ struct ix_workers {
 
 static int spawn(struct worker *w, struct ix_error *err);
 
-/* CPU time of a process in ns, from /proc/PID/stat; 0 if it can't be read. */
-static uint64_t process_cpu_ns(int pid)
+/* CPU time of a process in ns and its state letter, from /proc/PID/stat; 0 and '?' if it can't be read. */
+static uint64_t process_cpu_ns(int pid, char *state)
 {
+    *state = '?';
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     FILE *f = fopen(path, "re");
@@ -68,8 +70,8 @@ static uint64_t process_cpu_ns(int pid)
     text[n] = '\0';
     const char *after = strrchr(text, ')'); /* the name may contain anything */
     unsigned long long user, system;
-    if (!after ||
-        sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
+    if (!after || sscanf(after + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", state, &user,
+                         &system) != 3)
         return 0;
     return (user + system) * (IX_S / (uint64_t)sysconf(_SC_CLK_TCK));
 }
@@ -117,7 +119,7 @@ static void on_exit_status(void *context, int64_t status, int signal_number)
         return;
     char reason[128];
     if (w->hung)
-        snprintf(reason, sizeof reason, "hung (5 s of CPU without a loop turn) and was killed");
+        snprintf(reason, sizeof reason, "hung (its loop stood still) and was killed");
     else if (signal_number)
         snprintf(reason, sizeof reason, "was killed by signal %d (%s)", signal_number,
                  strsignal(signal_number));
@@ -238,24 +240,27 @@ static int spawn(struct worker *w, struct ix_error *err)
     return code < 0 ? ix_fail(err, code, "could not greet worker %u: %s", w->id, strerror(-code)) : 0;
 }
 
-/* Kills a worker whose loop stands still although it works. One that gets no CPU is left alone. */
-static void watch_worker(struct worker *w, uint64_t now_ns)
+/* Kills a worker whose loop stands still although it works, or waits for something that never comes. One
+ * that is stopped or gets no CPU is left alone. */
+static void watch_worker(struct worker *w)
 {
     int pid = w->child ? ix_child_pid(w->child) : 0;
-    if (!pid || w->hung || !w->segment)
+    if (!pid || w->hung)
         return;
-    uint64_t cpu = process_cpu_ns(pid), turns = w->segment->turns;
-    if (turns != w->turns || !w->still_loop_ns) {
+    char state;
+    uint64_t cpu = process_cpu_ns(pid, &state), turns = w->segment->turns;
+    if (turns != w->turns || state == 'T') {
         w->turns = turns;
         w->still_cpu_ns = cpu;
-        w->still_loop_ns = now_ns;
+        w->still_watches = 0;
         return;
     }
-    if (cpu - w->still_cpu_ns < HUNG_CPU_NS)
+    bool waits = state == 'S' || state == 'D';
+    if (cpu - w->still_cpu_ns < HUNG_CPU_NS && (++w->still_watches < HUNG_WATCHES || !waits))
         return;
     w->hung = true;
-    ix_log(IX_LOG_ERROR, "worker %u: no loop turn for %.0f s while it used %.1f s of CPU", w->id,
-           (double)(now_ns - w->still_loop_ns) / 1e9, (double)(cpu - w->still_cpu_ns) / 1e9);
+    ix_log(IX_LOG_ERROR, "worker %u: no loop turn in %llu s while it used %.1f s of CPU", w->id,
+           (unsigned long long)w->still_watches, (double)(cpu - w->still_cpu_ns) / 1e9);
     ix_child_kill(w->child, SIGKILL);
 }
 
@@ -263,7 +268,7 @@ static void on_watch(struct ix_wheel_entry *entry, uint64_t now_ns)
 {
     struct ix_workers *pool = (struct ix_workers *)((char *)entry - offsetof(struct ix_workers, watch));
     for (uint32_t i = 0; i < pool->count; i++)
-        watch_worker(pool->items[i], now_ns);
+        watch_worker(pool->items[i]);
     ix_wheel_add(pool->loop->wheel, &pool->watch, now_ns + WATCH_NS);
 }
 

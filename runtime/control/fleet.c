@@ -1,0 +1,511 @@
+#include "control/fleet_internal.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/units.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RECORD_MAX (64u << 20)
+/* Between the making of a launch and its first instant: time for the record to arrive, and for workers that
+ * only just start. */
+#define LEAD_NS     (5 * IX_MS)
+#define LEAD_NEW_NS (150 * IX_MS)
+
+struct ix_fleet *ix_fleet_new(const struct ix_fleet_config *config)
+{
+    struct ix_fleet *fleet = ix_calloc(1, sizeof *fleet);
+    fleet->config = *config;
+    return fleet;
+}
+
+static void free_stored(struct stored *s)
+{
+    ix_buf_deinit(&s->packed);
+    free(s->subkey);
+    free(s);
+}
+
+static void free_group(struct group *g)
+{
+    while (g->records) {
+        struct stored *next = g->records->next;
+        free_stored(g->records);
+        g->records = next;
+    }
+    ix_record_deinit(&g->spec);
+    ix_id_pattern_deinit(&g->pattern);
+    free(g->id);
+    free(g->model_id);
+    free(g->tags);
+    free(g);
+}
+
+void ix_fleet_free(struct ix_fleet *fleet)
+{
+    if (!fleet)
+        return;
+    ix_wheel_cancel(fleet->config.loop->wheel, &fleet->drain_timeout);
+    while (fleet->requests) {
+        struct request *r = fleet->requests;
+        fleet->requests = r->next;
+        json_decref(r->result);
+        ix_bitmap_deinit(&r->eligible);
+        free(r->message);
+        free(r);
+    }
+    while (fleet->dropouts) {
+        struct dropout *d = fleet->dropouts;
+        fleet->dropouts = d->next;
+        ix_record_deinit(&d->record);
+        free(d);
+    }
+    while (fleet->groups) {
+        struct group *next = fleet->groups->next;
+        free_group(fleet->groups);
+        fleet->groups = next;
+    }
+    free(fleet);
+}
+
+struct group *ix_fleet_find(const struct ix_fleet *fleet, const char *id)
+{
+    for (struct group *g = fleet->groups; g; g = g->next)
+        if (strcmp(g->id, id) == 0)
+            return g;
+    return NULL;
+}
+
+bool ix_fleet_has(const struct ix_fleet *fleet, const char *group)
+{
+    return ix_fleet_find(fleet, group) != NULL;
+}
+
+uint64_t ix_fleet_group_count(const struct ix_fleet *fleet, const char *group)
+{
+    const struct group *g = ix_fleet_find(fleet, group);
+    return g ? g->count : 0;
+}
+
+static int check_collisions(const struct ix_fleet *fleet, const struct group *fresh, const char *pattern,
+                            struct ix_error *err)
+{
+    for (const struct group *g = fleet->groups; g; g = g->next) {
+        if (strcmp(g->id, fresh->id) == 0)
+            return ix_fail(err, -EEXIST, "group \"%s\" exists already; give this one another `group` id",
+                           g->id);
+        if (ix_id_pattern_collides(&g->pattern, &fresh->pattern))
+            return ix_fail(
+                err, -EEXIST,
+                "device ids of group \"%s\" (pattern \"%s\") could collide with those of group \"%s\" "
+                "(\"%s\"); choose patterns with different beginnings",
+                fresh->id, pattern, g->id, g->spec.spec.id_pattern);
+    }
+    return 0;
+}
+
+int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config, struct ix_error *err)
+{
+    if (fleet->group_count == IX_SEGMENT_GROUPS)
+        return ix_fail(err, -ENOSPC, "a run has at most %d groups", IX_SEGMENT_GROUPS);
+    const char *pattern = config->id_pattern ? config->id_pattern : "{groupId}-{index}";
+    struct group *g = ix_calloc(1, sizeof *g);
+    g->id = ix_strdup(config->id);
+    g->key = ix_hash64(config->id, strlen(config->id));
+    g->count = config->count;
+    g->model_id = ix_strdup(config->model_id);
+    g->model_hash = config->model_hash;
+    g->tags = ix_strdup(config->tags);
+    memset(g->place, 0xff, sizeof g->place);
+    struct ix_group_spec *spec = &g->spec.spec;
+    g->spec.kind = IX_RECORD_SPEC;
+    g->spec.group = ix_strdup(config->id);
+    g->spec.subkey = ix_strdup("");
+    spec->id_pattern = ix_strdup(pattern);
+    spec->count = config->count;
+    spec->model = ix_strdup(config->model_text);
+    spec->model_folder = config->model_folder ? ix_strdup(config->model_folder) : NULL;
+    spec->targets = ix_calloc(config->target_count, sizeof *spec->targets);
+    memcpy(spec->targets, config->targets, config->target_count * sizeof *spec->targets);
+    spec->target_count = config->target_count;
+    spec->tags = ix_strdup(config->tags);
+    int code = ix_id_pattern_compile(&g->pattern, pattern, config->id, err);
+    if (code == 0)
+        code = check_collisions(fleet, g, pattern, err);
+    if (code < 0) {
+        free_group(g);
+        return code;
+    }
+    struct group **end = &fleet->groups;
+    while (*end)
+        end = &(*end)->next;
+    *end = g;
+    fleet->group_count++;
+    return 0;
+}
+
+/* ---- placement ---- */
+
+static uint64_t devices_in_shard(const struct group *g, uint32_t shard)
+{
+    uint64_t first = (shard + IX_SHARDS - g->key % IX_SHARDS) % IX_SHARDS; /* its lowest index */
+    return first < g->count ? (g->count - first - 1) / IX_SHARDS + 1 : 0;
+}
+
+static int start_worker(struct ix_fleet *fleet, struct ix_error *err)
+{
+    uint32_t worker;
+    int code = ix_workers_start(fleet->config.workers, IX_WORKER_DEVICES, &worker, err);
+    if (code == 0)
+        fleet->segments[worker] = ix_workers_segment(fleet->config.workers, worker);
+    return code;
+}
+
+/* The device workers so far, in order; starts the first ones, and as many more as `devices` more demand. */
+static int gather_workers(struct ix_fleet *fleet, uint64_t devices, uint32_t *ids, uint32_t *count,
+                          struct ix_error *err)
+{
+    uint64_t capacity = ix_workers_capacity();
+    if (capacity == 0)
+        return ix_fail(
+            err, -EMFILE,
+            "the descriptor limit leaves no room for a single device; raise it with `ulimit -n 20000`");
+    for (;;) {
+        uint64_t room = 0;
+        *count = 0;
+        for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++) {
+            if (ix_workers_role(fleet->config.workers, i) != IX_WORKER_DEVICES)
+                continue;
+            ids[(*count)++] = i;
+            room += capacity > fleet->placed[i] ? capacity - fleet->placed[i] : 0;
+        }
+        if (*count >= fleet->config.base_workers && room >= devices)
+            return 0;
+        int code = start_worker(fleet, err);
+        if (code < 0)
+            return code;
+    }
+}
+
+int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err)
+{
+    if (g->placed)
+        return 0;
+    uint32_t ids[IX_WORKERS_MAX], count;
+    /* A shard goes to one worker whole: leave each worker room for one more shard of this group. */
+    uint64_t shard_size = g->count / IX_SHARDS + 1;
+    uint64_t slack = shard_size * (g->count / ix_workers_capacity() + 1);
+    int code = gather_workers(fleet, g->count + slack, ids, &count, err);
+    if (code < 0)
+        return code;
+    uint64_t capacity = ix_workers_capacity();
+    uint32_t at = 0;
+    for (uint64_t first = 0; first < g->count && first < IX_SHARDS; first++) {
+        uint32_t shard = ix_shard_of(g->key, first);
+        uint64_t devices = devices_in_shard(g, shard);
+        uint32_t tries = 0;
+        while (fleet->placed[ids[at]] + devices > capacity && tries++ < count)
+            at = (at + 1) % count;
+        g->place[shard] = (uint16_t)ids[at];
+        bit_set(g->on, ids[at]);
+        fleet->placed[ids[at]] += devices;
+        at = (at + 1) % count;
+    }
+    g->placed = true;
+    g->spec.sequence = ++fleet->sequence;
+    struct request *r = ix_fleet_request(fleet, REQUEST_RECORD, g->spec.sequence, 0);
+    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
+        if (bit_get(g->on, i))
+            ix_fleet_request_expect(r, i);
+    return 0;
+}
+
+/* ---- records ---- */
+
+static void send_spec(struct ix_fleet *fleet, struct group *g, uint32_t worker)
+{
+    struct ix_buf out;
+    ix_buf_init(&out, RECORD_MAX);
+    memset(g->spec.spec.shards, 0, sizeof g->spec.spec.shards);
+    for (uint32_t shard = 0; shard < IX_SHARDS; shard++)
+        if (g->place[shard] == worker)
+            bit_set(g->spec.spec.shards, shard);
+    ix_record_pack(&g->spec, &out);
+    ix_workers_send(fleet->config.workers, worker, IX_DOWN_RECORD, &out);
+    ix_buf_deinit(&out);
+}
+
+static void store(struct group *g, const struct ix_record *record, struct stored *fresh)
+{
+    for (struct stored **at = &g->records; *at; at = &(*at)->next) {
+        struct stored *old = *at;
+        if (old->kind != record->kind || strcmp(old->subkey, record->subkey) != 0)
+            continue;
+        *at = old->next;
+        free_stored(old);
+        break;
+    }
+    struct stored **end = &g->records;
+    while (*end)
+        end = &(*end)->next;
+    *end = fresh;
+}
+
+struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g, struct ix_record *record)
+{
+    struct stored *s = ix_calloc(1, sizeof *s);
+    record->sequence = ++fleet->sequence;
+    s->kind = record->kind;
+    s->subkey = ix_strdup(record->subkey);
+    s->sequence = record->sequence;
+    ix_buf_init(&s->packed, RECORD_MAX);
+    ix_record_pack(record, &s->packed);
+    store(g, record, s);
+    struct request *r = ix_fleet_request(fleet, REQUEST_RECORD, record->sequence, 0);
+    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++) {
+        if (!bit_get(g->on, i))
+            continue;
+        ix_fleet_request_expect(r, i);
+        ix_workers_send(fleet->config.workers, i, IX_DOWN_RECORD, &s->packed);
+    }
+    return r;
+}
+
+void ix_fleet_worker_ready(struct ix_fleet *fleet, uint32_t worker)
+{
+    for (struct group *g = fleet->groups; g; g = g->next) {
+        if (!g->placed || !bit_get(g->on, worker))
+            continue;
+        send_spec(fleet, g, worker);
+        for (struct stored *s = g->records; s; s = s->next)
+            ix_workers_send(fleet->config.workers, worker, IX_DOWN_RECORD, &s->packed);
+    }
+}
+
+/* Sends a group's spec to those of its workers that are ready; the others get it when they are. */
+static void send_specs(struct ix_fleet *fleet, struct group *g)
+{
+    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
+        if (bit_get(g->on, i))
+            send_spec(fleet, g, i);
+}
+
+static uint64_t start_instant(struct ix_fleet *fleet, const struct group *g)
+{
+    uint64_t lead = LEAD_NS;
+    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
+        if (bit_get(g->on, i) && !ix_workers_is_ready(fleet->config.workers, i))
+            lead = LEAD_NEW_NS;
+    return ix_loop_update(fleet->config.loop) + lead;
+}
+
+/* ---- operations by record ---- */
+
+static struct group *need_group(const struct ix_fleet *fleet, const char *id, struct ix_error *err)
+{
+    struct group *g = ix_fleet_find(fleet, id);
+    if (!g)
+        ix_fail(err, -ENOENT, "there is no group \"%s\"", id);
+    return g;
+}
+
+static struct group *need_placed(struct ix_fleet *fleet, const char *id, struct ix_error *err)
+{
+    struct group *g = need_group(fleet, id, err);
+    if (!g)
+        return NULL;
+    bool fresh = !g->placed;
+    if (ix_fleet_place(fleet, g, err) < 0)
+        return NULL;
+    if (fresh)
+        send_specs(fleet, g);
+    return g;
+}
+
+/* Texts of the record are borrowed from the caller; only its head is made here. */
+static struct ix_record record_of(const struct group *g, enum ix_record_kind kind, char *subkey)
+{
+    return (struct ix_record){.group = g->id, .subkey = subkey, .kind = kind};
+}
+
+static void answer_later(struct ix_fleet *fleet, struct request *r, uint64_t ticket, json_t *result)
+{
+    r->ticket = ticket;
+    r->result = result;
+    ix_fleet_request_settle(fleet, r);
+}
+
+int ix_fleet_launch(struct ix_fleet *fleet, const char *group, const struct ix_strategy_spec *strategy,
+                    uint64_t ticket, struct ix_error *err)
+{
+    struct group *g = need_placed(fleet, group, err);
+    if (!g)
+        return err->code;
+    struct ix_totals now;
+    ix_fleet_counts(fleet, group, &now);
+    int64_t idle = now.by_status[IX_D_CREATED] + now.by_status[IX_D_STOPPED] + now.by_status[IX_D_ERROR] +
+                   now.by_status[IX_D_DROPPED];
+    struct ix_record record = record_of(g, IX_RECORD_LAUNCH, "");
+    record.launch.start_ns = start_instant(fleet, g);
+    record.launch.strategy = *strategy;
+    struct request *r = ix_fleet_publish_record(fleet, g, &record);
+    answer_later(fleet, r, ticket, json_pack("{s:I}", "devices", (json_int_t)idle));
+    return 0;
+}
+
+int ix_fleet_stop(struct ix_fleet *fleet, const char *group, uint64_t drain_ns, uint64_t ticket,
+                  struct ix_error *err)
+{
+    struct group *g = need_group(fleet, group, err);
+    if (!g)
+        return err->code;
+    struct ix_totals now;
+    ix_fleet_counts(fleet, group, &now);
+    int64_t alive = (int64_t)g->count - now.by_status[IX_D_CREATED] - now.by_status[IX_D_STOPPED];
+    struct ix_record record = record_of(g, IX_RECORD_STOP, "");
+    record.stop.at_ns = ix_loop_update(fleet->config.loop);
+    record.stop.drain_ns = drain_ns;
+    struct request *r = ix_fleet_publish_record(fleet, g, &record);
+    answer_later(fleet, r, ticket, json_pack("{s:I}", "devices", (json_int_t)alive));
+    return 0;
+}
+
+static int need_index(const struct group *g, uint64_t index, struct ix_error *err)
+{
+    if (index < g->count)
+        return 0;
+    return ix_fail(err, -ENOENT, "group \"%s\" has devices 0 to %llu, not %llu", g->id,
+                   (unsigned long long)g->count - 1, (unsigned long long)index);
+}
+
+int ix_fleet_set(struct ix_fleet *fleet, const char *group, int64_t index, const char *attribute,
+                 const char *changes, uint64_t ticket, struct ix_error *err)
+{
+    struct group *g = need_placed(fleet, group, err);
+    if (!g || (index >= 0 && need_index(g, (uint64_t)index, err) < 0))
+        return err->code;
+    char index_text[24] = "";
+    if (index >= 0)
+        snprintf(index_text, sizeof index_text, "%lld", (long long)index);
+    char *subkey = ix_asprintf("%s/%s", attribute, index_text);
+    struct ix_record record = record_of(g, IX_RECORD_SET, subkey);
+    record.set.attribute = (char *)attribute;
+    record.set.index = index;
+    record.set.changes = (char *)changes;
+    answer_later(fleet, ix_fleet_publish_record(fleet, g, &record), ticket, json_object());
+    free(subkey);
+    return 0;
+}
+
+int ix_fleet_device_order(struct ix_fleet *fleet, const char *group, uint64_t index, bool start,
+                          uint64_t ticket, struct ix_error *err)
+{
+    struct group *g = need_placed(fleet, group, err);
+    if (!g || need_index(g, index, err) < 0)
+        return err->code;
+    char subkey[24];
+    snprintf(subkey, sizeof subkey, "%llu", (unsigned long long)index);
+    struct ix_record record = record_of(g, IX_RECORD_DEVICE, subkey);
+    record.device.index = index;
+    record.device.start = start;
+    record.device.at_ns = start ? start_instant(fleet, g) : ix_loop_update(fleet->config.loop);
+    answer_later(fleet, ix_fleet_publish_record(fleet, g, &record), ticket, json_object());
+    return 0;
+}
+
+/* ---- counters ---- */
+
+static size_t segments_of_devices(struct ix_fleet *fleet, const struct ix_segment **out)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
+        if (fleet->segments[i])
+            out[n++] = fleet->segments[i];
+    return n;
+}
+
+void ix_fleet_snapshot(struct ix_fleet *fleet, struct ix_snapshot *snapshot)
+{
+    const struct ix_segment *segments[IX_WORKERS_MAX];
+    size_t n = segments_of_devices(fleet, segments);
+    struct ix_group_facts *facts = ix_calloc(fleet->group_count + 1, sizeof *facts);
+    size_t groups = 0;
+    for (const struct group *g = fleet->groups; g; g = g->next)
+        facts[groups++] = (struct ix_group_facts){g->id, g->tags, g->count};
+    ix_snapshot_take(snapshot, segments, n, facts, groups, ix_loop_update(fleet->config.loop));
+    free(facts);
+}
+
+static void add_counts(const struct ix_fleet *fleet, const struct group *g, struct ix_totals *totals)
+{
+    int64_t known = 0;
+    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++) {
+        const struct ix_group_metrics *m =
+            fleet->segments[i] && bit_get(g->on, i) ? ix_segment_find_group(fleet->segments[i], g->id) : NULL;
+        if (!m)
+            continue;
+        for (int c = 0; c < IX_C_COUNT; c++)
+            totals->counters[c] += m->counters[c];
+        for (int s = 0; s < IX_D_STATUS_COUNT; s++) {
+            totals->by_status[s] += m->by_status[s];
+            known += m->by_status[s];
+        }
+        totals->connected += m->connected;
+    }
+    totals->count += g->count;
+    totals->by_status[IX_D_CREATED] += (int64_t)g->count - known;
+}
+
+void ix_fleet_counts(struct ix_fleet *fleet, const char *group, struct ix_totals *totals)
+{
+    memset(totals, 0, offsetof(struct ix_totals, trends));
+    for (const struct group *g = fleet->groups; g; g = g->next)
+        if (!group || strcmp(g->id, group) == 0)
+            add_counts(fleet, g, totals);
+}
+
+static void dropout_progress(struct ix_fleet *fleet, uint64_t id, struct ix_dropout_metrics *sum)
+{
+    memset(sum, 0, sizeof *sum);
+    ix_histogram_init(&sum->back_time);
+    sum->id = id;
+    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++) {
+        for (size_t k = 0; fleet->segments[i] && k < IX_SEGMENT_DROPOUTS; k++) {
+            const struct ix_dropout_metrics *m = &fleet->segments[i]->dropouts[k];
+            if (m->id != id)
+                continue;
+            sum->chosen += m->chosen;
+            sum->dropped += m->dropped;
+            sum->already_gone += m->already_gone;
+            sum->back += m->back;
+            sum->cancelled += m->cancelled;
+            ix_histogram_merge(&sum->back_time, &m->back_time);
+            break;
+        }
+    }
+}
+
+const struct ix_dropout_facts *ix_fleet_dropout_at(struct ix_fleet *fleet, size_t place,
+                                                   struct ix_dropout_metrics *progress)
+{
+    struct dropout *d = fleet->dropouts;
+    while (d && place--)
+        d = d->next;
+    if (d && progress)
+        dropout_progress(fleet, d->facts.id, progress);
+    return d ? &d->facts : NULL;
+}
+
+const struct ix_dropout_facts *ix_fleet_dropout_find(struct ix_fleet *fleet, uint64_t id,
+                                                     struct ix_dropout_metrics *progress)
+{
+    for (struct dropout *d = fleet->dropouts; d; d = d->next) {
+        if (d->facts.id != id)
+            continue;
+        if (progress)
+            dropout_progress(fleet, id, progress);
+        return &d->facts;
+    }
+    return NULL;
+}

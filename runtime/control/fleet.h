@@ -1,0 +1,109 @@
+/* The groups of a run as the controller knows them: their specs, on which worker each device lives, and the
+ * current records, from which any worker can be told everything again.
+ *
+ * Operations that need answers of workers finish later, through `done` with the caller's ticket. */
+#ifndef IX_CONTROL_FLEET_H
+#define IX_CONTROL_FLEET_H
+
+#include "control/snapshot.h"
+#include "control/workers.h"
+
+#include <jansson.h>
+
+struct ix_fleet;
+
+struct ix_fleet_config {
+    struct ix_loop *loop;
+    struct ix_workers *workers;
+    uint32_t base_workers; /* started first, one per core; more follow as descriptors demand */
+    uint64_t seed;
+    /* code 0 with a result (reference given away), or < 0 with a message. */
+    void (*done)(void *context, uint64_t ticket, int code, json_t *result, const char *message);
+    void *context;
+};
+
+/* A group to be. The texts are copied, *model_json_text is what workers compile. */
+struct ix_group_config {
+    const char *id;
+    uint64_t count;
+    const char *id_pattern; /* NULL: "{groupId}-{index}" */
+    const char *model_id;
+    const char *model_text;
+    const char *model_folder;
+    uint64_t model_hash;
+    const struct ix_target *targets;
+    size_t target_count;
+    const char *tags; /* "key:value,…" sorted; "" none */
+};
+
+struct ix_dropout_config {
+    struct ix_strategy_spec strategy;
+    int64_t count;      /* -1: not given */
+    double percentage;  /* -1: not given */
+    const char *select; /* packed function or NULL */
+    size_t select_len;
+    enum ix_drop_mode mode;
+    bool reconnect;
+    uint64_t reconnect_delay_ns;
+};
+
+/* What is known of one dropout; progress comes from the segments. */
+struct ix_dropout_facts {
+    uint64_t id;
+    const char *group;
+    const char *strategy;
+    uint64_t start_ns;
+    uint64_t eligible, chosen;
+    bool cancelled;
+};
+
+struct ix_fleet *ix_fleet_new(const struct ix_fleet_config *config);
+void ix_fleet_free(struct ix_fleet *fleet);
+
+/* -EEXIST: the id is taken, or its ids could collide with another group's. */
+int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config, struct ix_error *err);
+bool ix_fleet_has(const struct ix_fleet *fleet, const char *group);
+uint64_t ix_fleet_group_count(const struct ix_fleet *fleet, const char *group);
+
+/* Each answers through `done` once every worker concerned has applied it: {"devices": n}, for dropouts
+ * {"id", "eligible", "chosen", "estimatedMs"}. Strategies are copied. */
+int ix_fleet_launch(struct ix_fleet *fleet, const char *group, const struct ix_strategy_spec *strategy,
+                    uint64_t ticket, struct ix_error *err);
+int ix_fleet_stop(struct ix_fleet *fleet, const char *group, uint64_t drain_ns, uint64_t ticket,
+                  struct ix_error *err);
+int ix_fleet_dropout(struct ix_fleet *fleet, const char *group, const struct ix_dropout_config *dropout,
+                     uint64_t ticket, struct ix_error *err);
+int ix_fleet_dropout_cancel(struct ix_fleet *fleet, uint64_t id, uint64_t ticket, struct ix_error *err);
+int ix_fleet_set(struct ix_fleet *fleet, const char *group, int64_t index, const char *attribute,
+                 const char *changes, uint64_t ticket, struct ix_error *err);
+int ix_fleet_device_order(struct ix_fleet *fleet, const char *group, uint64_t index, bool start,
+                          uint64_t ticket, struct ix_error *err);
+/* Calls a packed function with devices where they live: {"devices", "errors"}. */
+int ix_fleet_each(struct ix_fleet *fleet, const char *group, const char *function, size_t len, uint64_t first,
+                  uint64_t count, uint64_t ticket, struct ix_error *err);
+/* … with one device: the function's result. */
+int ix_fleet_device(struct ix_fleet *fleet, const char *group, uint64_t index, const char *function,
+                    size_t len, uint64_t ticket, struct ix_error *err);
+int ix_fleet_command(struct ix_fleet *fleet, const char *group, uint64_t index, const char *name,
+                     const char *json, uint64_t ticket, struct ix_error *err);
+
+/* Stops everything: all workers drain; `drained` once the last has, or after the time. */
+void ix_fleet_drain(struct ix_fleet *fleet, uint64_t drain_ns, void (*drained)(void *context), void *context);
+
+/* From the pool's events. ix_fleet_frame: true if the frame was one for the fleet. */
+void ix_fleet_worker_ready(struct ix_fleet *fleet, uint32_t worker);
+void ix_fleet_worker_lost(struct ix_fleet *fleet, uint32_t worker);
+bool ix_fleet_frame(struct ix_fleet *fleet, uint32_t worker, uint8_t type, struct ix_reader *in);
+
+/* All counters of the moment. */
+void ix_fleet_snapshot(struct ix_fleet *fleet, struct ix_snapshot *snapshot);
+/* Sums of one group (NULL: all) without histograms: cheap enough for polling. */
+void ix_fleet_counts(struct ix_fleet *fleet, const char *group, struct ix_totals *totals);
+
+/* Dropouts so far, in order; NULL past the end. *progress: summed over workers (may be NULL). */
+const struct ix_dropout_facts *ix_fleet_dropout_at(struct ix_fleet *fleet, size_t place,
+                                                   struct ix_dropout_metrics *progress);
+const struct ix_dropout_facts *ix_fleet_dropout_find(struct ix_fleet *fleet, uint64_t id,
+                                                     struct ix_dropout_metrics *progress);
+
+#endif

@@ -1,0 +1,107 @@
+/* Shared by fleet.c (groups, placement, records) and fleet_requests.c (what waits for workers). */
+#ifndef IX_CONTROL_FLEET_INTERNAL_H
+#define IX_CONTROL_FLEET_INTERNAL_H
+
+#include "control/fleet.h"
+
+#define UNPLACED 0xffff
+
+struct stored { /* one current record, packed; specs are packed per worker instead */
+    struct stored *next;
+    enum ix_record_kind kind;
+    char *subkey;
+    uint64_t sequence;
+    struct ix_buf packed;
+};
+
+struct group {
+    struct group *next;
+    char *id;
+    uint64_t key; /* hash of the id */
+    uint64_t count;
+    char *model_id;
+    char *tags;
+    uint64_t model_hash;
+    struct ix_record spec; /* shards are filled in per worker */
+    struct ix_id_pattern pattern;
+    bool placed;
+    uint16_t place[IX_SHARDS];      /* worker of each shard */
+    uint8_t on[IX_WORKERS_MAX / 8]; /* workers that hold devices of it */
+    uint64_t spec_sequence;
+    struct stored *records; /* by sequence */
+};
+
+enum request_kind { REQUEST_RECORD, REQUEST_ELIGIBLE, REQUEST_EACH, REQUEST_DEVICE };
+
+struct request {
+    struct request *next;
+    uint64_t ticket; /* of the caller; 0: nobody waits */
+    uint64_t key;    /* a record's sequence, or the ticket that workers answer with */
+    enum request_kind kind;
+    uint8_t waiting[IX_WORKERS_MAX / 8]; /* workers that still owe an answer */
+    uint32_t waiting_count;
+    int code;
+    char *message;            /* of the first failure */
+    json_t *result;           /* answered when done */
+    uint64_t devices, errors; /* each */
+    struct dropout *dropout;  /* eligible */
+    struct ix_bitmap eligible;
+};
+
+struct dropout {
+    struct dropout *next;
+    struct ix_dropout_facts facts;
+    struct group *group;
+    struct ix_record record; /* complete once chosen */
+    int64_t count;
+    double percentage;
+    bool live; /* the record was made */
+};
+
+struct ix_fleet {
+    struct ix_fleet_config config;
+    struct group *groups;
+    size_t group_count;
+    uint64_t sequence;
+    uint64_t last_ticket;            /* of requests to workers */
+    uint64_t placed[IX_WORKERS_MAX]; /* devices on each worker */
+    struct request *requests;
+    struct dropout *dropouts; /* in order */
+    uint64_t last_dropout;
+    const struct ix_segment *segments[IX_WORKERS_MAX];
+    /* drain */
+    uint8_t draining[IX_WORKERS_MAX / 8];
+    uint32_t draining_count;
+    void (*drained)(void *context);
+    void *drained_context;
+    struct ix_wheel_entry drain_timeout;
+};
+
+struct group *ix_fleet_find(const struct ix_fleet *fleet, const char *id);
+/* Places every shard of a group that has none, starting workers as needed, and sends its spec. */
+int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err);
+/* Makes a record current and sends it to the group's workers; the request then waits for their answers. */
+struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g, struct ix_record *record);
+struct request *ix_fleet_request(struct ix_fleet *fleet, enum request_kind kind, uint64_t key,
+                                 uint64_t ticket);
+void ix_fleet_request_expect(struct request *r, uint32_t worker);
+/* Takes note of one answer; finishes the request when it was the last. */
+void ix_fleet_request_answer(struct ix_fleet *fleet, struct request *r, uint32_t worker, int code,
+                             const char *message);
+/* Finishes a request that nobody has to answer. */
+void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r);
+
+static inline bool bit_get(const uint8_t *bits, uint32_t i)
+{
+    return bits[i / 8] >> (i % 8) & 1;
+}
+static inline void bit_set(uint8_t *bits, uint32_t i)
+{
+    bits[i / 8] |= (uint8_t)(1u << (i % 8));
+}
+static inline void bit_clear(uint8_t *bits, uint32_t i)
+{
+    bits[i / 8] &= (uint8_t) ~(1u << (i % 8));
+}
+
+#endif

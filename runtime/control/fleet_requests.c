@@ -1,0 +1,394 @@
+/* What waits for answers of workers: acknowledged records, selections of dropouts, calls into devices. */
+#include "control/fleet_internal.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/units.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define REQUEST_MAX (64u << 20)
+
+struct request *ix_fleet_request(struct ix_fleet *fleet, enum request_kind kind, uint64_t key,
+                                 uint64_t ticket)
+{
+    struct request *r = ix_calloc(1, sizeof *r);
+    r->kind = kind;
+    r->key = key;
+    r->ticket = ticket;
+    r->next = fleet->requests;
+    fleet->requests = r;
+    return r;
+}
+
+void ix_fleet_request_expect(struct request *r, uint32_t worker)
+{
+    if (!bit_get(r->waiting, worker)) {
+        bit_set(r->waiting, worker);
+        r->waiting_count++;
+    }
+}
+
+static void choose(struct ix_fleet *fleet, struct request *r);
+
+void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r)
+{
+    if (r->waiting_count)
+        return;
+    struct request **at = &fleet->requests;
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    if (r->kind == REQUEST_ELIGIBLE && r->code == 0) {
+        choose(fleet, r);
+    } else if (r->ticket) {
+        if (r->kind == REQUEST_EACH && r->code == 0)
+            r->result =
+                json_pack("{s:I, s:I}", "devices", (json_int_t)r->devices, "errors", (json_int_t)r->errors);
+        fleet->config.done(fleet->config.context, r->ticket, r->code, r->code ? NULL : json_incref(r->result),
+                           r->message ? r->message : "");
+    } else if (r->code < 0) {
+        ix_log(IX_LOG_ERROR, "%s", r->message);
+    }
+    json_decref(r->result);
+    ix_bitmap_deinit(&r->eligible);
+    free(r->message);
+    free(r);
+}
+
+void ix_fleet_request_answer(struct ix_fleet *fleet, struct request *r, uint32_t worker, int code,
+                             const char *message)
+{
+    if (!bit_get(r->waiting, worker))
+        return;
+    bit_clear(r->waiting, worker);
+    r->waiting_count--;
+    if (code < 0 && !r->code) {
+        r->code = code;
+        r->message = ix_strdup(message);
+    }
+    ix_fleet_request_settle(fleet, r);
+}
+
+/* Records are sent again to the successor, which then acknowledges them; other requests would wait for ever.
+ */
+void ix_fleet_worker_lost(struct ix_fleet *fleet, uint32_t worker)
+{
+    struct request *next;
+    for (struct request *r = fleet->requests; r; r = next) {
+        next = r->next;
+        if (r->kind == REQUEST_RECORD || !bit_get(r->waiting, worker))
+            continue;
+        int code = r->kind == REQUEST_DEVICE ? -ECONNRESET : 0;
+        ix_fleet_request_answer(fleet, r, worker, code, "its worker died before it answered");
+        next = fleet->requests; /* settling may have changed the list */
+    }
+    if (bit_get(fleet->draining, worker)) {
+        bit_clear(fleet->draining, worker);
+        if (--fleet->draining_count == 0 && fleet->drained)
+            ix_wheel_add(fleet->config.loop->wheel, &fleet->drain_timeout, 0);
+    }
+}
+
+static struct request *find_request(struct ix_fleet *fleet, bool is_record, uint64_t key)
+{
+    for (struct request *r = fleet->requests; r; r = r->next)
+        if ((r->kind == REQUEST_RECORD) == is_record && r->key == key)
+            return r;
+    return NULL;
+}
+
+/* ---- dropouts: two steps ---- */
+
+/* Second step: the union of the eligible is known; who falls out is fixed and told to all workers. */
+static void choose(struct ix_fleet *fleet, struct request *r)
+{
+    struct dropout *d = r->dropout;
+    struct ix_record *record = &d->record;
+    uint64_t eligible = ix_bitmap_count(&r->eligible);
+    uint64_t chosen = ix_selection_size(d->count, d->percentage, eligible);
+    d->facts.eligible = eligible;
+    d->facts.chosen = chosen;
+    d->facts.start_ns = ix_loop_update(fleet->config.loop) + 5 * IX_MS;
+    record->dropout.start_ns = d->facts.start_ns;
+    record->dropout.eligible = r->eligible;
+    memset(&r->eligible, 0, sizeof r->eligible); /* now the record's */
+    record->dropout.chosen = chosen;
+    d->live = true;
+    struct request *applied = ix_fleet_publish_record(fleet, d->group, record);
+    applied->ticket = r->ticket;
+    applied->result = json_pack("{s:I, s:I, s:I}", "id", (json_int_t)d->facts.id, "eligible",
+                                (json_int_t)eligible, "chosen", (json_int_t)chosen);
+    ix_fleet_request_settle(fleet, applied);
+}
+
+static struct ix_strategy_spec copy_strategy(const struct ix_strategy_spec *from)
+{
+    struct ix_strategy_spec to = *from;
+    to.name = from->name ? ix_strdup(from->name) : NULL;
+    to.settings = from->settings ? ix_strdup(from->settings) : NULL;
+    to.function = NULL;
+    if (from->function_len) {
+        to.function = ix_malloc(from->function_len);
+        memcpy(to.function, from->function, from->function_len);
+    }
+    return to;
+}
+
+/* Asks the group's workers with `type` and this payload; what is not ready is not asked. */
+static void ask(struct ix_fleet *fleet, const struct group *g, struct request *r, uint8_t type,
+                const struct ix_buf *payload, int only)
+{
+    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
+        if (bit_get(g->on, i) && (only < 0 || (uint32_t)only == i) &&
+            ix_workers_send(fleet->config.workers, i, type, payload) == 0)
+            ix_fleet_request_expect(r, i);
+}
+
+static struct group *need_group(const struct ix_fleet *fleet, const char *id, struct ix_error *err)
+{
+    struct group *g = ix_fleet_find(fleet, id);
+    if (!g)
+        ix_fail(err, -ENOENT, "there is no group \"%s\"", id);
+    return g;
+}
+
+int ix_fleet_dropout(struct ix_fleet *fleet, const char *group, const struct ix_dropout_config *config,
+                     uint64_t ticket, struct ix_error *err)
+{
+    struct group *g = need_group(fleet, group, err);
+    if (!g)
+        return err->code;
+    struct dropout *d = ix_calloc(1, sizeof *d);
+    d->group = g;
+    d->count = config->count;
+    d->percentage = config->percentage;
+    d->facts.id = ++fleet->last_dropout;
+    d->facts.group = g->id;
+    struct ix_record *record = &d->record;
+    char subkey[24];
+    snprintf(subkey, sizeof subkey, "%llu", (unsigned long long)d->facts.id);
+    record->group = ix_strdup(g->id);
+    record->subkey = ix_strdup(subkey);
+    record->kind = IX_RECORD_DROPOUT;
+    record->dropout.id = d->facts.id;
+    record->dropout.strategy = copy_strategy(&config->strategy);
+    record->dropout.mode = config->mode;
+    record->dropout.reconnect = config->reconnect;
+    record->dropout.reconnect_delay_ns = config->reconnect_delay_ns;
+    record->dropout.seed = ix_random_key(ix_random_key(fleet->config.seed, g->key), d->facts.id);
+    d->facts.strategy = record->dropout.strategy.name;
+    struct dropout **end = &fleet->dropouts;
+    while (*end)
+        end = &(*end)->next;
+    *end = d;
+
+    struct request *r = ix_fleet_request(fleet, REQUEST_ELIGIBLE, ++fleet->last_ticket, ticket);
+    r->dropout = d;
+    ix_bitmap_init(&r->eligible, g->count);
+    struct ix_buf out;
+    ix_buf_init(&out, REQUEST_MAX);
+    ix_pack_u64(&out, r->key);
+    ix_pack_str(&out, g->id);
+    ix_pack_bytes(&out, config->select, config->select_len);
+    ix_pack_u64(&out, g->count);
+    ask(fleet, g, r, IX_DOWN_ELIGIBLE, &out, -1);
+    ix_buf_deinit(&out);
+    ix_fleet_request_settle(fleet, r);
+    return 0;
+}
+
+int ix_fleet_dropout_cancel(struct ix_fleet *fleet, uint64_t id, uint64_t ticket, struct ix_error *err)
+{
+    struct dropout *d = fleet->dropouts;
+    while (d && d->facts.id != id)
+        d = d->next;
+    if (!d || !d->live)
+        return ix_fail(err, -ENOENT, "there is no dropout %llu", (unsigned long long)id);
+    d->record.dropout.cancelled = true;
+    d->facts.cancelled = true;
+    struct request *r = ix_fleet_publish_record(fleet, d->group, &d->record);
+    r->ticket = ticket;
+    r->result = json_object();
+    ix_fleet_request_settle(fleet, r);
+    return 0;
+}
+
+/* ---- calls into devices ---- */
+
+int ix_fleet_each(struct ix_fleet *fleet, const char *group, const char *function, size_t len, uint64_t first,
+                  uint64_t count, uint64_t ticket, struct ix_error *err)
+{
+    struct group *g = need_group(fleet, group, err);
+    if (!g)
+        return err->code;
+    struct request *r = ix_fleet_request(fleet, REQUEST_EACH, ++fleet->last_ticket, ticket);
+    struct ix_buf out;
+    ix_buf_init(&out, REQUEST_MAX);
+    ix_pack_u64(&out, r->key);
+    ix_pack_str(&out, g->id);
+    ix_pack_bytes(&out, function, len);
+    ix_pack_u64(&out, first);
+    ix_pack_u64(&out, count);
+    ask(fleet, g, r, IX_DOWN_EACH, &out, -1);
+    ix_buf_deinit(&out);
+    ix_fleet_request_settle(fleet, r);
+    return 0;
+}
+
+/* The worker of one device; < 0 with a message if it has none that answers. */
+static int home_of(struct ix_fleet *fleet, const struct group *g, uint64_t index, struct ix_error *err)
+{
+    if (index >= g->count)
+        return ix_fail(err, -ENOENT, "group \"%s\" has devices 0 to %llu, not %llu", g->id,
+                       (unsigned long long)g->count - 1, (unsigned long long)index);
+    uint16_t worker = g->place[ix_shard_of(g->key, index)];
+    if (worker == UNPLACED)
+        return ix_fail(err, -ENOTCONN, "group \"%s\" was never started", g->id);
+    if (!ix_workers_is_ready(fleet->config.workers, worker))
+        return ix_fail(err, -EAGAIN, "the worker of device %llu of group \"%s\" is starting",
+                       (unsigned long long)index, g->id);
+    return worker;
+}
+
+int ix_fleet_device(struct ix_fleet *fleet, const char *group, uint64_t index, const char *function,
+                    size_t len, uint64_t ticket, struct ix_error *err)
+{
+    struct group *g = need_group(fleet, group, err);
+    if (!g)
+        return err->code;
+    int home = home_of(fleet, g, index, err);
+    if (home < 0)
+        return home;
+    struct request *r = ix_fleet_request(fleet, REQUEST_DEVICE, ++fleet->last_ticket, ticket);
+    struct ix_buf out;
+    ix_buf_init(&out, REQUEST_MAX);
+    ix_pack_u64(&out, r->key);
+    ix_pack_str(&out, g->id);
+    ix_pack_u64(&out, index);
+    ix_pack_bytes(&out, function, len);
+    ask(fleet, g, r, IX_DOWN_DEVICE, &out, home);
+    ix_buf_deinit(&out);
+    return 0;
+}
+
+int ix_fleet_command(struct ix_fleet *fleet, const char *group, uint64_t index, const char *name,
+                     const char *json, uint64_t ticket, struct ix_error *err)
+{
+    struct group *g = need_group(fleet, group, err);
+    if (!g)
+        return err->code;
+    int home = home_of(fleet, g, index, err);
+    if (home < 0)
+        return home;
+    struct request *r = ix_fleet_request(fleet, REQUEST_DEVICE, ++fleet->last_ticket, ticket);
+    struct ix_buf out;
+    ix_buf_init(&out, REQUEST_MAX);
+    ix_pack_u64(&out, r->key);
+    ix_pack_str(&out, g->id);
+    ix_pack_u64(&out, index);
+    ix_pack_str(&out, name);
+    ix_pack_str(&out, json);
+    ask(fleet, g, r, IX_DOWN_COMMAND, &out, home);
+    ix_buf_deinit(&out);
+    return 0;
+}
+
+/* ---- answers ---- */
+
+static void on_result(struct ix_fleet *fleet, uint32_t worker, struct ix_reader *in)
+{
+    uint64_t key = ix_read_u64(in);
+    int code = -(int)ix_read_u32(in);
+    char *message = ix_read_str(in);
+    size_t len;
+    const void *data = ix_read_bytes(in, &len);
+    struct request *r = find_request(fleet, false, key);
+    if (r && code == 0) {
+        struct ix_reader result = ix_reader_of(data, len);
+        struct ix_error err = {0};
+        if (r->kind == REQUEST_EACH) {
+            r->devices += ix_read_u64(&result);
+            r->errors += ix_read_u64(&result);
+        } else if (r->kind == REQUEST_ELIGIBLE) {
+            struct ix_bitmap part;
+            code = ix_bitmap_unpack(&part, &result, &err);
+            if (code == 0) {
+                ix_bitmap_merge(&r->eligible, &part);
+                ix_bitmap_deinit(&part);
+            }
+        } else if (r->kind == REQUEST_DEVICE) {
+            r->result = len ? json_loadb(data, len, JSON_DECODE_ANY, NULL) : json_object();
+            if (!r->result)
+                r->result = json_null();
+        }
+        ix_fleet_request_answer(fleet, r, worker, code, err.text);
+    } else if (r) {
+        ix_fleet_request_answer(fleet, r, worker, code, message);
+    }
+    free(message);
+}
+
+static void all_drained(struct ix_fleet *fleet)
+{
+    void (*drained)(void *) = fleet->drained;
+    fleet->drained = NULL;
+    ix_wheel_cancel(fleet->config.loop->wheel, &fleet->drain_timeout);
+    if (drained)
+        drained(fleet->drained_context);
+}
+
+bool ix_fleet_frame(struct ix_fleet *fleet, uint32_t worker, uint8_t type, struct ix_reader *in)
+{
+    if (type == IX_UP_ACK) {
+        uint64_t sequence = ix_read_u64(in);
+        int code = -(int)ix_read_u32(in);
+        char *message = ix_read_str(in);
+        struct request *r = find_request(fleet, true, sequence);
+        if (r)
+            ix_fleet_request_answer(fleet, r, worker, code, message);
+        free(message);
+        return true;
+    }
+    if (type == IX_UP_RESULT) {
+        on_result(fleet, worker, in);
+        return true;
+    }
+    if (type == IX_UP_DRAINED) {
+        if (bit_get(fleet->draining, worker)) {
+            bit_clear(fleet->draining, worker);
+            if (--fleet->draining_count == 0)
+                all_drained(fleet);
+        }
+        return true;
+    }
+    return false;
+}
+
+static void on_drain_timeout(struct ix_wheel_entry *entry, uint64_t now_ns)
+{
+    (void)now_ns;
+    all_drained((struct ix_fleet *)((char *)entry - offsetof(struct ix_fleet, drain_timeout)));
+}
+
+void ix_fleet_drain(struct ix_fleet *fleet, uint64_t drain_ns, void (*drained)(void *context), void *context)
+{
+    struct ix_buf out;
+    ix_buf_init(&out, 64);
+    ix_pack_u64(&out, drain_ns);
+    fleet->drained = drained;
+    fleet->drained_context = context;
+    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++) {
+        if (ix_workers_role(fleet->config.workers, i) != IX_WORKER_DEVICES || bit_get(fleet->draining, i) ||
+            ix_workers_send(fleet->config.workers, i, IX_DOWN_DRAIN, &out) < 0)
+            continue;
+        bit_set(fleet->draining, i);
+        fleet->draining_count++;
+    }
+    ix_buf_deinit(&out);
+    fleet->drain_timeout.fire = on_drain_timeout;
+    uint64_t now = ix_loop_update(fleet->config.loop);
+    ix_wheel_add(fleet->config.loop->wheel, &fleet->drain_timeout,
+                 fleet->draining_count ? now + drain_ns + 5 * IX_S : now);
+}
