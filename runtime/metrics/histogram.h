@@ -14,7 +14,7 @@
 
 struct ix_histogram {
     uint64_t count;
-    uint64_t sum; /* ns; saturates */
+    uint64_t sum; /* ns; room for 584 years of summed time */
     uint64_t min; /* UINT64_MAX while empty, once initialised */
     uint64_t max;
     uint64_t buckets[IX_HISTOGRAM_BUCKETS];
@@ -48,7 +48,7 @@ static inline void ix_histogram_add(struct ix_histogram *h, uint64_t value)
 void ix_histogram_merge(struct ix_histogram *into, const struct ix_histogram *from);
 
 /* into = now − before, the samples that came between two snapshots. min and max are then those of the
- * buckets (bounded by now's). */
+ * buckets (bounded by now's). `into` may be one of the two. */
 void ix_histogram_diff(struct ix_histogram *into, const struct ix_histogram *now,
                        const struct ix_histogram *before);
 

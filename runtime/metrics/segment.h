@@ -156,18 +156,21 @@ int ix_segment_create(uint32_t worker, struct ix_error *err);
 struct ix_segment *ix_segment_map(int fd, bool writable, struct ix_error *err);
 void ix_segment_unmap(struct ix_segment *segment);
 
-/* The metric set of a group: found, or taken from the free ones; NULL when all are taken. Writer only. */
+/* The metric set of a group: found, or taken from the free ones; NULL when all are taken, and for an id
+ * without or with more than 63 bytes. Writer only. */
 struct ix_group_metrics *ix_segment_group(struct ix_segment *segment, const char *group);
 /* Found only. */
 const struct ix_group_metrics *ix_segment_find_group(const struct ix_segment *segment, const char *group);
 /* Counts one more of a reason; returns its place + 1. Reasons beyond the limit share the last, "other". */
 uint8_t ix_group_metrics_reason(struct ix_group_metrics *group, const char *text);
-/* The series of (name, tags): found or taken; NULL when all are taken or the kind differs. Writer only. */
+/* The series of (name, tags): found or taken; NULL when all are taken, the kind differs, or a text is too
+ * long. Writer only. */
 struct ix_custom_metric *ix_segment_custom(struct ix_segment *segment, enum ix_custom_kind kind,
                                            const char *name, const char *tags);
 /* The progress of a dropout: found or taken. Writer only. */
 struct ix_dropout_metrics *ix_segment_dropout(struct ix_segment *segment, uint64_t id);
-/* A sample: counter adds, gauge sets, rate counts value != 0, trend takes value in ms. */
+/* A sample: counter adds, gauge sets, rate counts value != 0, trend takes value in ms
+ * (negative ones count as 0). NaN and infinities are ignored. */
 void ix_custom_metric_add(struct ix_custom_metric *metric, double value);
 
 #endif

@@ -1,0 +1,223 @@
+#include "metrics/segment.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *const ix_counter_names[IX_C_COUNT] = {
+    [IX_C_SCHEDULED] = "messages.scheduled",
+    [IX_C_SENT] = "messages.sent",
+    [IX_C_ACKED] = "messages.acked",
+    [IX_C_LOST] = "messages.lost",
+    [IX_C_NEVER_SENT_OFFLINE] = "messages.neverSent.offline",
+    [IX_C_NEVER_SENT_BACKPRESSURE] = "messages.neverSent.backpressure",
+    [IX_C_NEVER_SENT_ERROR] = "messages.neverSent.error",
+    [IX_C_BYTES_SENT] = "bytes.sent",
+    [IX_C_RECEIVED] = "messages.received",
+    [IX_C_BYTES_RECEIVED] = "bytes.received",
+    [IX_C_CONNECT_ATTEMPTS] = "connect.attempts",
+    [IX_C_CONNECTED] = "connect.accepted",
+    [IX_C_REFUSED] = "connect.refused",
+    [IX_C_CONNECT_FAILED] = "connect.failed",
+    [IX_C_CONNECTION_LOST] = "connection.lost",
+    [IX_C_DROPPED] = "connection.dropped",
+    [IX_C_RECONNECTED] = "connection.reconnected",
+    [IX_C_COMMANDS] = "commands.received",
+    [IX_C_COMMANDS_INVALID] = "commands.invalid",
+    [IX_C_COMMANDS_ANSWERED] = "commands.answered",
+    [IX_C_BEHAVIORS_FIRED] = "behaviors.fired",
+    [IX_C_SCRIPT_ERRORS] = "script.errors",
+};
+
+const char *const ix_trend_names[IX_T_COUNT] = {
+    [IX_T_CONNECT] = "connect.time",     [IX_T_RESPONSE] = "publish.latency",
+    [IX_T_SERVICE] = "publish.service",  [IX_T_LATENESS] = "publish.lateness",
+    [IX_T_OUTAGE] = "connection.outage",
+};
+
+const char *const ix_status_names[IX_D_STATUS_COUNT] = {
+    [IX_D_CREATED] = "created",   [IX_D_STARTING] = "starting", [IX_D_RUNNING] = "running",
+    [IX_D_STOPPING] = "stopping", [IX_D_STOPPED] = "stopped",   [IX_D_DROPPED] = "dropped",
+    [IX_D_ERROR] = "error",
+};
+
+const char *const ix_link_names[IX_L_COUNT] = {
+    [IX_L_DISCONNECTED] = "disconnected",
+    [IX_L_CONNECTING] = "connecting",
+    [IX_L_CONNECTED] = "connected",
+    [IX_L_RECONNECTING] = "reconnecting",
+};
+
+int ix_segment_create(uint32_t worker, struct ix_error *err)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "iotix-worker-%u", worker);
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return ix_fail(err, -errno, "can't create shared memory for worker %u: %s", worker, strerror(errno));
+    /* A size that nobody can change: reading a mapped page never faults. */
+    const uint64_t magic = IX_SEGMENT_MAGIC;
+    if (ftruncate(fd, sizeof(struct ix_segment)) < 0 ||
+        pwrite(fd, &magic, sizeof(magic), offsetof(struct ix_segment, magic)) != sizeof(magic) ||
+        pwrite(fd, &worker, sizeof(worker), offsetof(struct ix_segment, worker)) != sizeof(worker) ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+        int code = errno;
+        close(fd);
+        return ix_fail(err, -code, "can't prepare the shared memory of worker %u: %s", worker,
+                       strerror(code));
+    }
+    return fd;
+}
+
+struct ix_segment *ix_segment_map(int fd, bool writable, struct ix_error *err)
+{
+    struct stat info;
+    if (fstat(fd, &info) < 0) {
+        ix_fail(err, -errno, "can't inspect shared memory (descriptor %d): %s", fd, strerror(errno));
+        return NULL;
+    }
+    if ((uint64_t)info.st_size != sizeof(struct ix_segment)) {
+        ix_fail(err, -EPROTO, "the shared memory has %lld bytes instead of %zu: it is of another build",
+                (long long)info.st_size, sizeof(struct ix_segment));
+        return NULL;
+    }
+    int access = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    struct ix_segment *segment = mmap(NULL, sizeof(*segment), access, MAP_SHARED, fd, 0);
+    if (segment == MAP_FAILED) {
+        ix_fail(err, -errno, "can't map shared memory: %s", strerror(errno));
+        return NULL;
+    }
+    if (segment->magic != IX_SEGMENT_MAGIC) {
+        ix_fail(err, -EPROTO, "the shared memory is not that of a worker");
+        munmap(segment, sizeof(*segment));
+        return NULL;
+    }
+    return segment;
+}
+
+void ix_segment_unmap(struct ix_segment *segment)
+{
+    if (segment)
+        munmap(segment, sizeof(*segment));
+}
+
+/* Puts a text where another process looks for it: its first byte, which says "in use", last. */
+static void publish(char *to, const char *text, size_t len)
+{
+    memcpy(to + 1, text + 1, len - 1);
+    to[len] = '\0';
+    __atomic_store_n(to, text[0], __ATOMIC_RELEASE);
+}
+
+const struct ix_group_metrics *ix_segment_find_group(const struct ix_segment *segment, const char *group)
+{
+    if (!*group)
+        return NULL;
+    for (size_t i = 0; i < IX_SEGMENT_GROUPS && segment->groups[i].group[0]; i++)
+        if (strcmp(segment->groups[i].group, group) == 0)
+            return &segment->groups[i];
+    return NULL;
+}
+
+struct ix_group_metrics *ix_segment_group(struct ix_segment *segment, const char *group)
+{
+    struct ix_group_metrics *found = (struct ix_group_metrics *)ix_segment_find_group(segment, group);
+    size_t len = strlen(group);
+    if (found || len == 0 || len >= sizeof(found->group))
+        return found;
+    for (size_t i = 0; i < IX_SEGMENT_GROUPS; i++) {
+        struct ix_group_metrics *metrics = &segment->groups[i];
+        if (metrics->group[0])
+            continue;
+        for (size_t trend = 0; trend < IX_T_COUNT; trend++)
+            metrics->trends[trend].min = UINT64_MAX; /* the rest is zero: the page is new */
+        publish(metrics->group, group, len);
+        return metrics;
+    }
+    return NULL;
+}
+
+/* Length of the longest start of `text` that fits, cut between characters. */
+static size_t fitting(const char *text, size_t max)
+{
+    size_t len = strnlen(text, max + 1);
+    if (len <= max)
+        return len;
+    for (len = max; len && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
+        ;
+    return len;
+}
+
+uint8_t ix_group_metrics_reason(struct ix_group_metrics *group, const char *text)
+{
+    size_t len = fitting(text, sizeof(group->reasons[0].text) - 1);
+    if (len == 0) {
+        text = "unknown";
+        len = strlen(text);
+    }
+    for (size_t i = 0; i < IX_SEGMENT_REASONS; i++) {
+        struct ix_reason *reason = &group->reasons[i];
+        if (!reason->text[0] && i < IX_SEGMENT_REASONS - 1)
+            publish(reason->text, text, len);
+        else if (!reason->text[0])
+            publish(reason->text, "other", 5);
+        else if (i < IX_SEGMENT_REASONS - 1 && (strncmp(reason->text, text, len) != 0 || reason->text[len]))
+            continue;
+        reason->count++;
+        return (uint8_t)(i + 1);
+    }
+    return 0;
+}
+
+struct ix_custom_metric *ix_segment_custom(struct ix_segment *segment, enum ix_custom_kind kind,
+                                           const char *name, const char *tags)
+{
+    uint32_t used = segment->custom_used;
+    for (uint32_t i = 0; i < used; i++) {
+        struct ix_custom_metric *metric = &segment->custom[i];
+        if (strcmp(metric->name, name) == 0 && strcmp(metric->tags, tags) == 0)
+            return metric->kind == (uint32_t)kind ? metric : NULL;
+    }
+    struct ix_custom_metric *metric = &segment->custom[used];
+    if (used == IX_SEGMENT_CUSTOM || strlen(name) >= sizeof(metric->name) ||
+        strlen(tags) >= sizeof(metric->tags))
+        return NULL;
+    memcpy(metric->name, name, strlen(name) + 1);
+    memcpy(metric->tags, tags, strlen(tags) + 1);
+    metric->kind = kind;
+    metric->trend.min = UINT64_MAX;
+    __atomic_store_n(&segment->custom_used, used + 1, __ATOMIC_RELEASE);
+    return metric;
+}
+
+static uint64_t ns_of_ms(double ms)
+{
+    return ms <= 0 ? 0 : ms >= 1e12 ? 1000000000000000000ull : (uint64_t)(ms * 1e6 + 0.5);
+}
+
+void ix_custom_metric_add(struct ix_custom_metric *metric, double value)
+{
+    if (!isfinite(value))
+        return;
+    switch ((enum ix_custom_kind)metric->kind) {
+    case IX_CUSTOM_COUNTER:
+        metric->value += value;
+        break;
+    case IX_CUSTOM_GAUGE:
+        metric->value = value;
+        break;
+    case IX_CUSTOM_RATE:
+        metric->value += value != 0;
+        break;
+    case IX_CUSTOM_TREND:
+        ix_histogram_add(&metric->trend, ns_of_ms(value));
+        break;
+    case IX_CUSTOM_FREE:
+        return;
+    }
+    metric->count++;
+}
