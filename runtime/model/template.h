@@ -4,7 +4,8 @@
  * timestamp metadata.NAME env.NAME, the telemetry attributes where a scope offers values, and the
  * extra names of the place where the template stands (e.g. command parameters). metadata and env are
  * resolved when compiled. An unknown name inside ${...} is a fault with a suggestion; inside plain braces
- * it stays literal text. */
+ * it stays literal text. "$${" stands for the characters "${". Where names meet, the own names above win,
+ * then extra names, then attributes. */
 #ifndef IX_MODEL_TEMPLATE_H
 #define IX_MODEL_TEMPLATE_H
 
@@ -44,6 +45,8 @@ struct ix_template_scope {
 struct ix_template *ix_template_compile(const char *text, const struct ix_template_names *names,
                                         struct ix_faults *faults, const char *path);
 void ix_template_free(struct ix_template *t);
+/* A template of plain characters, whatever they are (secrets). */
+struct ix_template *ix_template_literal_new(const char *text);
 
 /* Appends the text; placeholders without a value render as "null". */
 void ix_template_render(const struct ix_template *t, const struct ix_template_scope *scope,
@@ -53,6 +56,8 @@ void ix_template_render(const struct ix_template *t, const struct ix_template_sc
 bool ix_template_is_per_device(const struct ix_template *t);
 /* The literal text if the template has no placeholder at all, else NULL. */
 const char *ix_template_literal(const struct ix_template *t);
+/* Bytes of the literal parts together; *found: one of them has a character of `forbidden`. */
+size_t ix_template_literal_len(const struct ix_template *t, const char *forbidden, bool *found);
 
 /* A JSON value with templates in its strings. A string that is exactly one placeholder takes the type of
  * its value: {"value": "${cpuUsage}"} gives {"value": 93.2}. Object keys are literal and keep their order. */
@@ -62,6 +67,11 @@ struct ix_json_template *ix_json_template_compile(const json_t *json, const stru
 void ix_json_template_free(struct ix_json_template *t);
 void ix_json_template_render(const struct ix_json_template *t, const struct ix_template_scope *scope,
                              struct ix_buf *out);
+
+/* Ids of models, groups and devices are plain: letters, digits, ".", "_" and "-". */
+#define IX_ID_MAX        64  /* bytes of a model's or group's id */
+#define IX_DEVICE_ID_MAX 160 /* bytes of a device's id */
+bool ix_id_is_plain(const char *text, size_t len);
 
 /* Device ids of a group: "temp-sensor-{index}", default "{groupId}-{index}". The index occurs exactly once,
  * so that an id leads back to its index without a map. */

@@ -46,8 +46,12 @@ void ix_value_put_text(struct ix_buf *out, const struct ix_value *value);
 /* Its number, for conditions: numbers, integers, booleans (0/1), numeric JSON; false for the rest. */
 bool ix_value_number(const struct ix_value *value, double *number);
 
+/* Reads a whole text as a JSON number; false for anything else, NaN and infinities included. */
+bool ix_value_parse_number(const char *text, size_t len, double *number);
+
 /* Makes `value` fit the declared type, in place: integer rounds half away from zero, boolean turns numbers
- * into != 0. Strings are left alone. -EINVAL with the reason when it can't (text as number). */
+ * into != 0, characters become bytes for binary; for type string everything is left alone. -EINVAL with the
+ * reason when it can't (text as number). */
 int ix_value_coerce(struct ix_value *value, enum ix_type type, struct ix_error *err);
 
 #endif
