@@ -3,6 +3,7 @@
 #include "model/template.h"
 
 #include "base/text.h"
+#include "model/json_scan.h"
 #include "model/segments.h"
 
 #include <stdio.h>
@@ -57,19 +58,6 @@ static void put_escaped(struct ix_buf *out, const char *text, size_t len)
     out->data[out->len] = '\0';
 }
 
-static void add_plain(struct builder *b, const json_t *json)
-{
-    char *text;
-
-    if (json_is_real(json)) {
-        ix_text_double(&b->literal, json_real_value(json));
-        return;
-    }
-    text = json_dumps(json, JSON_ENCODE_ANY | JSON_COMPACT);
-    ix_buf_str(&b->literal, text ? text : "null");
-    free(text);
-}
-
 static void add_string(struct builder *b, const char *text, const char *path)
 {
     struct ix_segments segments;
@@ -79,7 +67,7 @@ static void add_string(struct builder *b, const char *text, const char *path)
         return;
     }
     if (segments.only_metadata) {
-        add_plain(b, segments.only_metadata);
+        ix_json_put(&b->literal, segments.only_metadata, NULL);
     } else if (segments.count == 1 && segments.items[0].kind != IX_S_TEXT) {
         flush_literal(b);
         push(b, (struct piece){.segment = segments.items[0]});
@@ -145,7 +133,7 @@ static void add(struct builder *b, const json_t *json, const char *path)
     else if (json_is_string(json))
         add_string(b, json_string_value(json), path);
     else
-        add_plain(b, json);
+        ix_json_put(&b->literal, json, NULL);
 }
 
 struct ix_json_template *ix_json_template_compile(const json_t *json, const struct ix_template_names *names,
@@ -175,6 +163,15 @@ void ix_json_template_free(struct ix_json_template *t)
         free(t->pieces[i].segment.text);
     free(t->pieces);
     free(t);
+}
+
+bool ix_json_template_uses_values(const struct ix_json_template *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->pieces[i].segment.kind == IX_S_VALUE)
+            return true;
+    }
+    return false;
 }
 
 void ix_json_template_render(const struct ix_json_template *t, const struct ix_template_scope *scope,

@@ -37,8 +37,11 @@ struct ix_generator_spec {
     double probability;  /* random boolean: share of true */
     double start, step;  /* sequence */
     bool wrap;
+    int precision;  /* as given for the attribute; -1: not given */
     json_t *value;  /* constant: any JSON value; owned */
+    char *text;     /* constant: its JSON text as written; owned */
     json_t *values; /* random string: list to choose from; owned */
+    json_t *json;   /* the settings as written, for changes; owned */
     char *bytes;    /* constant binary, decoded; owned */
     size_t bytes_len;
     char *file;         /* replay, constant binary: as written; owned */
@@ -99,8 +102,9 @@ struct ix_connection_spec {
     bool insecure;                 /* no check of the server's certificate */
     int mqtt_version;              /* 4 = 3.1.1 (default), 5 */
     struct ix_template *client_id; /* default "${deviceId}" */
-    struct ix_template *topic;     /* default "devices/${deviceId}/telemetry" */
-    struct ix_template *username;  /* NULL: none */
+    struct ix_template *topic;    /* default "devices/${deviceId}/telemetry"; CoAP: of resource_path, HTTP: of
+                                     http_path, so that where telemetry goes is `topic` in every protocol */
+    struct ix_template *username; /* NULL: none */
     struct ix_template *password;
     int qos;                     /* default 1 */
     bool retain;                 /* default false */
@@ -126,13 +130,18 @@ struct ix_parameter {
     bool required;
 };
 
+/* Places of the extra names of a command's response behind its parameters. */
+enum { IX_EXTRA_COMMAND, IX_EXTRA_STATUS, IX_EXTRA_ERROR, IX_EXTRA_COUNT };
+
 struct ix_command {
     char *name;
     struct ix_template *topic;
     struct ix_parameter *parameters;
     size_t parameter_count;
     struct ix_template *response_topic; /* NULL: no answer */
-    struct ix_json_template *response;  /* NULL: {"command":...,"status":"ok"|"error","error":...} */
+    /* NULL: {"command":...,"status":"ok"|"error","error":...}. Extra names (both of response and topic):
+     * place i is parameter i, then IX_EXTRA_... counted from parameter_count. */
+    struct ix_json_template *response;
 };
 
 enum ix_trigger { IX_ON_CONDITION, IX_ON_INTERVAL, IX_ON_CONNECT, IX_ON_COMMAND };
@@ -181,7 +190,14 @@ struct ix_model *ix_model_compile(const json_t *json, const struct ix_model_opti
 /* Parses first: malformed JSON is a fault with line and column; duplicate keys too. */
 struct ix_model *ix_model_parse(const char *text, size_t len, const struct ix_model_options *options,
                                 struct ix_faults *faults);
+/* Reads and compiles a file; its folder is the model's unless the options name one. Warnings are added to
+ * `faults`; errors, too, and together as the message. */
+struct ix_model *ix_model_load(const char *path, const struct ix_model_options *options,
+                               struct ix_faults *faults, struct ix_error *err);
 void ix_model_free(struct ix_model *model);
+
+/* Scalars of `type` in `value`s of a command: true if the JSON value fits. */
+bool ix_type_accepts(enum ix_type type, const json_t *value);
 
 /* `out` = a copy of `from` with the generator's settings in `changes` (an object as in
  * telemetry[].generator, or any other JSON value: then a constant) applied; for device:set. */
@@ -192,8 +208,18 @@ void ix_generator_spec_deinit(struct ix_generator_spec *spec);
 /* The JSON schema (draft 2020-12) of models, from the same table; the caller frees the text. */
 char *ix_model_schema(void);
 
-/* Names the file for a generator's `dataFile`: inside the model's folder, then IOTIX_DATA_PATH (default
- * /data). The caller frees *path. */
+/* The folder of models that are part of the binary, and how to get at their files: `find` is given
+ * "models/NAME" and returns the contents, which stay. */
+#define IX_MODEL_EMBEDDED "embedded:"
+void ix_model_set_embedded(const char *(*find)(const char *name, size_t *len));
+/* Contents of an embedded file by its name in models/, NULL if there is none. */
+const char *ix_model_embedded(const char *name, size_t *len);
+
+/* Names the file for a generator's `dataFile`: inside the model's folder, then in the folders of
+ * IOTIX_DATA_PATH (default /data; several are separated by ":"). A leading "/" counts from these folders,
+ * too, so that "/data/x.csv" is found as data/x.csv beside the model. Embedded files are named
+ * "embedded:NAME". The caller frees *path. -ENOENT, and -EPERM for what lies outside; the message says where
+ * it was looked for. */
 int ix_model_data_file(const struct ix_model *model, const char *name, char **path, struct ix_error *err);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/suggest.h"
 #include "base/text.h"
+#include "model/json_scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,17 +59,10 @@ static const json_t *find_metadata(const json_t *json, const char *name)
 
 static void put_metadata(struct ix_buf *out, const json_t *value)
 {
-    char *text;
-
-    if (json_is_string(value)) {
+    if (json_is_string(value))
         ix_buf_put(out, json_string_value(value), json_string_length(value));
-    } else if (json_is_real(value)) {
-        ix_text_double(out, json_real_value(value));
-    } else {
-        text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        ix_buf_str(out, text ? text : "null");
-        free(text);
-    }
+    else
+        ix_json_put(out, value, NULL);
 }
 
 static bool index_of(const char *const *names, size_t count, const char *name, size_t *place)

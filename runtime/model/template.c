@@ -66,6 +66,15 @@ bool ix_template_is_per_device(const struct ix_template *t)
     return false;
 }
 
+bool ix_template_uses_values(const struct ix_template *t)
+{
+    for (size_t i = 0; i < t->segments.count; i++) {
+        if (t->segments.items[i].kind == IX_S_VALUE)
+            return true;
+    }
+    return false;
+}
+
 const char *ix_template_literal(const struct ix_template *t)
 {
     if (t->segments.count == 0)

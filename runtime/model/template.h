@@ -54,6 +54,8 @@ void ix_template_render(const struct ix_template *t, const struct ix_template_sc
 
 /* True if the text depends on the device (deviceId or index occur). */
 bool ix_template_is_per_device(const struct ix_template *t);
+/* True if the last value of a telemetry attribute occurs. */
+bool ix_template_uses_values(const struct ix_template *t);
 /* The literal text if the template has no placeholder at all, else NULL. */
 const char *ix_template_literal(const struct ix_template *t);
 /* Bytes of the literal parts together; *found: one of them has a character of `forbidden`. */
@@ -65,6 +67,7 @@ struct ix_json_template;
 struct ix_json_template *ix_json_template_compile(const json_t *json, const struct ix_template_names *names,
                                                   struct ix_faults *faults, const char *path);
 void ix_json_template_free(struct ix_json_template *t);
+bool ix_json_template_uses_values(const struct ix_json_template *t);
 void ix_json_template_render(const struct ix_json_template *t, const struct ix_template_scope *scope,
                              struct ix_buf *out);
 
