@@ -8,6 +8,7 @@
 
 struct replay {
     struct ix_table_file *file;
+    char *room;     /* for quoted cells; owned */
     uint64_t count; /* rows or frames */
     const char *bytes;
     size_t frame;
@@ -45,8 +46,10 @@ static int replay_open(struct ix_generator *g, const struct ix_model *model, str
     free(path);
     if (rc == 0 && binary)
         rc = open_frames(r, spec, err);
-    else if (rc == 0)
+    if (rc == 0 && !binary) {
         r->count = ix_table_file_rows(r->file);
+        r->room = ix_malloc(ix_table_file_room(r->file));
+    }
     if (rc < 0) {
         ix_table_file_close(r->file);
         free(r);
@@ -61,6 +64,7 @@ static void replay_close(struct ix_generator *g)
     struct replay *r = g->data;
 
     ix_table_file_close(r->file);
+    free(r->room);
     free(r);
 }
 
@@ -82,28 +86,55 @@ static bool to_boolean(const struct ix_cell *cell, bool *value)
     return true;
 }
 
-static bool is_digits(const struct ix_cell *cell)
+/* A whole number of up to 18 digits, exactly. The text ends where the file may end: no strtoll. */
+static bool to_whole(const struct ix_cell *cell, int64_t *value)
 {
     size_t i = cell->data[0] == '-';
 
     if (cell->len - i == 0 || cell->len - i > 18)
         return false;
+    *value = 0;
     for (; i < cell->len; i++) {
         if (cell->data[i] < '0' || cell->data[i] > '9')
             return false;
+        *value = *value * 10 + (cell->data[i] - '0');
     }
+    *value = cell->data[0] == '-' ? -*value : *value;
     return true;
 }
 
-/* JSON allows neither leading zeros nor a bare point or sign, CSV files have them. */
+static size_t digits(const struct ix_cell *cell, size_t at)
+{
+    size_t i = at;
+
+    while (i < cell->len && cell->data[i] >= '0' && cell->data[i] <= '9')
+        i++;
+    return i - at;
+}
+
+/* CSV files have numbers that JSON has not: 007, .5, 1.e3. */
 static bool is_json_number(const struct ix_cell *cell)
 {
-    const char *at = cell->data + (cell->data[0] == '-');
-    size_t len = cell->len - (size_t)(at - cell->data);
+    size_t at = cell->data[0] == '-', count = digits(cell, at);
 
-    return len > 0 && at[0] >= '0' && at[0] <= '9' &&
-           !(len > 1 && at[0] == '0' && at[1] >= '0' && at[1] <= '9') &&
-           !memchr(at, '+', at[0] == '+' ? 1 : 0);
+    if (count == 0 || (count > 1 && cell->data[at] == '0'))
+        return false;
+    at += count;
+    if (at < cell->len && cell->data[at] == '.') {
+        count = digits(cell, at + 1);
+        if (count == 0)
+            return false;
+        at += 1 + count;
+    }
+    if (at < cell->len && (cell->data[at] == 'e' || cell->data[at] == 'E')) {
+        at++;
+        at += at < cell->len && (cell->data[at] == '+' || cell->data[at] == '-');
+        count = digits(cell, at);
+        if (count == 0)
+            return false;
+        at += count;
+    }
+    return at == cell->len;
 }
 
 static bool to_number(const struct ix_generator_spec *spec, const struct ix_cell *cell, struct ix_value *out)
@@ -121,7 +152,8 @@ static bool to_number(const struct ix_generator_spec *spec, const struct ix_cell
         if (!(fabs(number) < 0x1p63))
             return false;
         out->kind = IX_V_INTEGER;
-        out->integer = is_digits(&plain) ? strtoll(plain.data, NULL, 10) : (int64_t)round(number);
+        if (!to_whole(&plain, &out->integer))
+            out->integer = (int64_t)round(number);
     } else if (spec->decimals < 0 && is_json_number(&plain)) {
         out->kind = IX_V_JSON;
         out->text.data = plain.data;
@@ -161,7 +193,7 @@ static int replay_sample(const struct ix_generator *g, const struct ix_draw *dra
         out->text.len = r->frame;
         return 0;
     }
-    if (ix_table_file_cell(r->file, row, &cell) < 0)
+    if (ix_table_file_cell(r->file, row, r->room, &cell) < 0)
         return ix_fail(err, -EINVAL, "%s, line %llu: malformed value", spec->file,
                        (unsigned long long)ix_table_file_line(r->file, row));
     switch (spec->type) {

@@ -27,7 +27,6 @@ struct ix_table_file {
     uint64_t count, capacity;
     char separator;
     size_t longest; /* cell in bytes, of those that need unescaping */
-    char *room;     /* for unescaped cells */
 };
 
 static struct ix_table_file *files;
@@ -377,7 +376,6 @@ static int index_file(struct ix_table_file *f, struct ix_error *err)
         rc = ix_fail(err, -EINVAL, "%s holds no values", f->path);
     if (rc == 0)
         f->offsets = ix_realloc(f->offsets, f->count * sizeof(f->offsets[0]));
-    f->room = ix_malloc(f->longest + 1);
     return rc;
 }
 
@@ -388,7 +386,6 @@ static void destroy(struct ix_table_file *f)
     free(f->path);
     free(f->column);
     free(f->offsets);
-    free(f->room);
     free(f);
 }
 
@@ -493,23 +490,28 @@ uint64_t ix_table_file_line(const struct ix_table_file *file, uint64_t row)
     return line_of(file, file->map.data + file->offsets[row]);
 }
 
-int ix_table_file_cell(const struct ix_table_file *file, uint64_t row, struct ix_cell *out)
+size_t ix_table_file_room(const struct ix_table_file *file)
+{
+    return file->longest + 1;
+}
+
+int ix_table_file_cell(const struct ix_table_file *file, uint64_t row, char *room, struct ix_cell *out)
 {
     const char *at = file->map.data + file->offsets[row], *end = file->map.data + file->map.len;
     const char *stop;
     int64_t len;
 
     if (file->format == CSV) {
-        *out = csv_cell(file, at, end, file->room);
+        *out = csv_cell(file, at, end, room);
         return 0;
     }
     stop = ix_json_skip(at, end);
     *out = (struct ix_cell){.data = at, .len = stop ? (size_t)(stop - at) : 0};
     if (*at != '"')
         return stop ? 0 : -EINVAL;
-    len = stop ? ix_json_unescape(at, stop, file->room) : -EINVAL;
+    len = stop ? ix_json_unescape(at, stop, room) : -EINVAL;
     if (len < 0)
         return -EINVAL;
-    *out = (struct ix_cell){.data = file->room, .len = (size_t)len, .quoted = true};
+    *out = (struct ix_cell){.data = room, .len = (size_t)len, .quoted = true};
     return 0;
 }

@@ -11,7 +11,8 @@ struct ix_table_file;
 
 /* A cell as it stands in the file. */
 struct ix_cell {
-    const char *data; /* characters, without quotes; valid until the next read of the same file */
+    const char
+        *data; /* characters, without quotes: in the file, or in the reader's room; not NUL-terminated */
     size_t len;
     bool quoted; /* a JSON string or quoted CSV cell: text even if it looks like a number */
 };
@@ -23,8 +24,10 @@ void ix_table_file_close(struct ix_table_file *file);
 
 /* At least 1. */
 uint64_t ix_table_file_rows(const struct ix_table_file *file);
+/* Bytes that a reader must offer as room: quoted cells are put there without quotes and escapes. */
+size_t ix_table_file_room(const struct ix_table_file *file);
 /* -EINVAL if the cell cannot be read. */
-int ix_table_file_cell(const struct ix_table_file *file, uint64_t row, struct ix_cell *out);
+int ix_table_file_cell(const struct ix_table_file *file, uint64_t row, char *room, struct ix_cell *out);
 /* Line of the file in which a row begins, for messages (slow). */
 uint64_t ix_table_file_line(const struct ix_table_file *file, uint64_t row);
 

@@ -62,8 +62,8 @@ bool ix_value_parse_number(const char *text, size_t len, double *number)
     char copy[64];
     char *end;
 
-    /* strtod also takes spaces, "inf", "nan" and hexadecimals: a JSON number starts and ends with a digit. */
-    if (len == 0 || len >= sizeof(copy) || (text[0] != '-' && (text[0] < '0' || text[0] > '9')))
+    /* strtod also takes spaces, "inf", "nan" and hexadecimals. */
+    if (len == 0 || len >= sizeof(copy) || text[0] == '+')
         return false;
     for (size_t i = 0; i < len; i++) {
         char c = text[i];
@@ -74,7 +74,7 @@ bool ix_value_parse_number(const char *text, size_t len, double *number)
     }
     copy[len] = '\0';
     *number = strtod(copy, &end);
-    return *end == '\0' && copy[len - 1] != '.' && isfinite(*number);
+    return end != copy && *end == '\0' && copy[len - 1] != '.' && isfinite(*number);
 }
 
 bool ix_value_number(const struct ix_value *value, double *number)

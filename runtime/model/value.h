@@ -46,7 +46,7 @@ void ix_value_put_text(struct ix_buf *out, const struct ix_value *value);
 /* Its number, for conditions: numbers, integers, booleans (0/1), numeric JSON; false for the rest. */
 bool ix_value_number(const struct ix_value *value, double *number);
 
-/* Reads a whole text as a JSON number; false for anything else, NaN and infinities included. */
+/* Reads a whole text as a decimal number; false for anything else, infinities and hexadecimals included. */
 bool ix_value_parse_number(const char *text, size_t len, double *number);
 
 /* Makes `value` fit the declared type, in place: integer rounds half away from zero, boolean turns numbers
