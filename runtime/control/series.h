@@ -32,14 +32,19 @@ struct ix_series {
     struct ix_event *events; /* at most 10,000; further ones are counted */
     size_t event_count;
     uint64_t events_dropped;
-    double peak_connects_per_s;
-    struct ix_snapshot before; /* the previous snapshot */
+    double peak_connects_per_s; /* of one second */
+    struct ix_snapshot before;  /* the previous snapshot */
     uint64_t start_ns;
+    struct ix_point last;                   /* the latest interval, not joined */
+    size_t stride;                          /* intervals joined in one point: 1, 2, 4 … */
+    size_t joined;                          /* of these, in the last point */
+    double second_connects, second_seconds; /* the second that is being measured for the peak */
 };
 
 void ix_series_init(struct ix_series *series, uint64_t run_start_ns);
 void ix_series_deinit(struct ix_series *series);
-/* Adds the point from the previous snapshot to this one. */
+/* Adds the point from the previous snapshot to this one and returns it as measured (in `points` it may be
+ * joined with its neighbours: sums add up, percentiles are averaged by samples, maxima stay). */
 const struct ix_point *ix_series_add(struct ix_series *series, const struct ix_snapshot *snapshot);
 void ix_series_event(struct ix_series *series, uint64_t at_ns, const char *name, const char *data);
 

@@ -7,6 +7,7 @@
 struct ix_totals {
     char group[64]; /* "" for the sum of all groups */
     char tags[172]; /* of the group, "key:value,key:value" */
+    char protocol[16];
     uint64_t count; /* devices that the group has, placed or not */
     uint64_t counters[IX_C_COUNT];
     int64_t by_status[IX_D_STATUS_COUNT]; /* devices never placed count as created */
@@ -29,13 +30,14 @@ struct ix_worker_totals {
     uint32_t worker;
     uint32_t epoch; /* 1 for the first process, +1 with each restart */
     uint64_t busy_ns, cpu_ns, lua_bytes;
-    uint64_t devices;
+    uint64_t devices; /* placed on it */
 };
 
 /* What the controller knows of a group, for the sums. */
 struct ix_group_facts {
     const char *id;
-    const char *tags;
+    const char *tags;     /* may be NULL */
+    const char *protocol; /* "mqtt"; NULL is the same */
     uint64_t count;
 };
 
@@ -48,30 +50,53 @@ struct ix_snapshot {
     size_t custom_count;
     struct ix_worker_totals *workers;
     size_t worker_count;
+    /* Room, kept for the next take; samples already seen of each segment's gauges, to know which one was set
+     * last. */
+    size_t group_room, custom_room, worker_room;
+    uint64_t *seen;
+    size_t seen_room;
 };
 
 /* Memory grows once and is reused by the next ix_snapshot_take on the same struct. */
 void ix_snapshot_init(struct ix_snapshot *snapshot);
 void ix_snapshot_deinit(struct ix_snapshot *snapshot);
+/* Segments keep their place from take to take; new ones are added behind. A group that a segment knows and
+ * `groups` does not (it was deleted) stays in the sums: counters never go back. */
 void ix_snapshot_take(struct ix_snapshot *snapshot, const struct ix_segment *const *segments,
                       size_t segment_count, const struct ix_group_facts *groups, size_t group_count,
                       uint64_t now_ns);
 void ix_snapshot_copy(struct ix_snapshot *into, const struct ix_snapshot *from);
 
 /* A metric by the name that users write: counters ("messages.sent"), trends ("publish.latency"), gauges
- * ("devices.connected", "devices.running", …), custom ones. "mqtt." in front narrows to that protocol.
- * `tags`: "key:value,…" that the series must carry ("group:NAME" always works); "" = all. */
+ * ("devices.connected", "devices.running", …), rates ("connect.success"), custom ones. "mqtt." in front
+ * narrows to that protocol. `tags`: "key:value,…" that the series must carry ("group:NAME" always works);
+ * "" = all. */
 enum ix_metric_kind { IX_METRIC_NONE, IX_METRIC_COUNTER, IX_METRIC_GAUGE, IX_METRIC_RATE, IX_METRIC_TREND };
+extern const char *const ix_metric_kind_names[]; /* "counter" … */
+
 struct ix_metric_view {
     enum ix_metric_kind kind;
     double value;   /* counter, gauge; rate: true samples */
     uint64_t count; /* samples of a rate or trend */
+    size_t series;  /* groups or custom series that carry the tags; 0: the filter matches nothing */
     struct ix_histogram trend;
 };
-/* false if no such metric exists (known names without samples exist). */
+/* false if no such metric exists (known names without samples exist). "checks" is not in a snapshot. */
 bool ix_snapshot_metric(const struct ix_snapshot *snapshot, const char *name, const char *tags,
                         struct ix_metric_view *view);
-/* All built-in names, for "did you mean"; *count of them. */
+/* True if the list "key:value,key:value" has every pair of `filter`. */
+bool ix_tags_match(const char *filter, const char *group, const char *tags);
+
+/* Every built-in metric, for thresholds, "did you mean" and the manual. */
+struct ix_metric_doc {
+    const char *name;
+    enum ix_metric_kind kind;
+    const char *doc; /* one line */
+};
+const struct ix_metric_doc *ix_metric_docs(size_t *count);
+/* The built-in metric of that name, with or without a protocol in front; NULL if there is none. */
+const struct ix_metric_doc *ix_metric_find(const char *name);
+/* The names alone; *count of them. */
 const char *const *ix_metric_names(size_t *count);
 
 #endif

@@ -1,4 +1,13 @@
-/* Thresholds in k6's words: "p(95)<500ms", "rate<0.01", "count==0", "avg<20 over 5m". */
+/* Thresholds in k6's words: "p(95)<500ms", "rate<1%", "count==0", "avg<20ms over 5m".
+ *
+ *  kind      aggregates                          values
+ *  counter   count, rate (per second)            1000, 1k, 2.5M
+ *  gauge     value, min, max (once a second)     1000, 1k
+ *  rate      rate                                0.01, 1%
+ *  trend     avg min max med p(N) sum, count     500 (ms), 500us, 1.5s, 2m
+ *
+ * With a window, a threshold must hold in every window of that length that the run has, looked at once a
+ * second (long windows move in steps of a 60th); a run shorter than the window is one window. */
 #ifndef IX_CONTROL_THRESHOLDS_H
 #define IX_CONTROL_THRESHOLDS_H
 
@@ -17,8 +26,8 @@ struct ix_threshold {
     /* after evaluation */
     bool evaluated;
     bool passed;
-    double measured;  /* trends in ms */
-    char reason[160]; /* "p(95) was 812 ms, must be < 500 ms"; "no samples" */
+    double measured;  /* trends in ms; NaN without samples */
+    char reason[200]; /* "p(95) was 812 ms, must be < 500 ms"; "no samples"; passed: "p(95) was 1.2 ms" */
 };
 
 struct ix_thresholds;
@@ -35,8 +44,9 @@ int ix_thresholds_check_names(const struct ix_thresholds *thresholds, const char
                               size_t count, struct ix_error *err);
 
 /* Evaluates all against a snapshot (once a second while the run lasts: `final` false; windows are kept
- * inside). In the end an aggregate of a trend or rate without samples fails. Returns the place of a failed
- * threshold that asks to abort, or -1. "checks" is a rate over all checks ("checks{name:…}" narrows). */
+ * inside). A threshold whose failure asked for the abort stays failed. In the end an aggregate of a trend or
+ * rate without samples fails. Returns the place of a failed threshold that asks to abort, or -1. "checks" is
+ * a rate over all checks ("checks{name:…}" narrows). */
 int ix_thresholds_evaluate(struct ix_thresholds *thresholds, const struct ix_snapshot *snapshot,
                            const struct ix_checks *checks, uint64_t run_start_ns, bool final);
 

@@ -1,0 +1,302 @@
+/* The names of metrics, and their values in a snapshot. */
+#include "control/snapshot.h"
+
+#include <string.h>
+
+const char *const ix_metric_kind_names[] = {"none", "counter", "gauge", "rate", "trend"};
+
+static const char *const counter_docs[IX_C_COUNT] = {
+    [IX_C_SCHEDULED] = "telemetry ticks that came due, and publishes asked for by scripts",
+    [IX_C_SENT] = "messages handed to the protocol",
+    [IX_C_ACKED] = "messages acknowledged (QoS 0: taken by the kernel, 1: PUBACK, 2: PUBCOMP)",
+    [IX_C_LOST] = "messages unacknowledged when their connection ended, or refused by the broker",
+    [IX_C_NEVER_SENT_OFFLINE] = "messages that came due while their device was not connected",
+    [IX_C_NEVER_SENT_BACKPRESSURE] = "messages that came due beyond maxInflight",
+    [IX_C_NEVER_SENT_ERROR] = "messages whose generator or encoder failed",
+    [IX_C_BYTES_SENT] = "payload bytes of sent messages",
+    [IX_C_RECEIVED] = "messages that devices received",
+    [IX_C_BYTES_RECEIVED] = "payload bytes of received messages",
+    [IX_C_CONNECT_ATTEMPTS] = "connection attempts begun",
+    [IX_C_CONNECTED] = "connections accepted, ever",
+    [IX_C_REFUSED] = "connection attempts answered with a refusal",
+    [IX_C_CONNECT_FAILED] = "connection attempts without an answer: unreachable, timed out, TLS",
+    [IX_C_CONNECTION_LOST] = "connections that ended without our wish",
+    [IX_C_DROPPED] = "connections ended by a dropout",
+    [IX_C_RECONNECTED] = "connections accepted again after a loss or dropout",
+    [IX_C_COMMANDS] = "commands that devices received",
+    [IX_C_COMMANDS_INVALID] = "commands that were not understood",
+    [IX_C_COMMANDS_ANSWERED] = "commands that were answered",
+    [IX_C_BEHAVIORS_FIRED] = "behaviours that fired",
+    [IX_C_SCRIPT_ERRORS] = "errors in scripts of devices",
+};
+
+static const char *const trend_docs[IX_T_COUNT] = {
+    [IX_T_CONNECT] = "time from the connect call to accepted",
+    [IX_T_RESPONSE] = "time from the due instant to the acknowledgement",
+    [IX_T_SERVICE] = "time from the send to the acknowledgement",
+    [IX_T_LATENESS] = "time from the due instant to the send: the generator's own delay",
+    [IX_T_OUTAGE] = "time from a loss or drop to accepted again",
+};
+
+static const char *const status_docs[IX_D_STATUS_COUNT] = {
+    [IX_D_CREATED] = "devices not started yet",   [IX_D_STARTING] = "devices that are being started",
+    [IX_D_RUNNING] = "devices that run",          [IX_D_STOPPING] = "devices that are being stopped",
+    [IX_D_STOPPED] = "devices that were stopped", [IX_D_DROPPED] = "devices held down by a dropout",
+    [IX_D_ERROR] = "devices stopped by an error",
+};
+
+enum derived {
+    DEVICES,
+    CONNECTED,
+    IN_FLIGHT,
+    NEVER_SENT,
+    RESTARTS,
+    CONNECT_SUCCESS,
+    MESSAGES_SUCCESS,
+    CHECKS,
+    DERIVED_COUNT
+};
+
+static const struct ix_metric_doc derived_docs[DERIVED_COUNT] = {
+    [DEVICES] = {"devices.count", IX_METRIC_GAUGE, "devices of the run's groups"},
+    [CONNECTED] = {"devices.connected", IX_METRIC_GAUGE, "devices with an accepted connection"},
+    [IN_FLIGHT] = {"messages.inFlight", IX_METRIC_GAUGE, "messages sent and not yet acknowledged or lost"},
+    [NEVER_SENT] = {"messages.neverSent", IX_METRIC_COUNTER,
+                    "messages never sent, for whatever reason: offline, backpressure, error"},
+    [RESTARTS] = {"workers.restarts", IX_METRIC_COUNTER, "worker processes that had to be started anew"},
+    [CONNECT_SUCCESS] = {"connect.success", IX_METRIC_RATE,
+                         "share of decided connection attempts that were accepted"},
+    [MESSAGES_SUCCESS] = {"messages.success", IX_METRIC_RATE,
+                          "share of decided messages (acknowledged or lost) that were acknowledged"},
+    [CHECKS] = {"checks", IX_METRIC_RATE,
+                "share of checks that passed; checks{name:…} takes one of them (name goes last)"},
+};
+
+#define KNOWN (IX_C_COUNT + IX_T_COUNT + IX_D_STATUS_COUNT + DERIVED_COUNT)
+
+/* Places in the list of all: counters, trends, statuses, derived ones. */
+enum { FIRST_TREND = IX_C_COUNT, FIRST_STATUS = FIRST_TREND + IX_T_COUNT };
+enum { FIRST_DERIVED = FIRST_STATUS + IX_D_STATUS_COUNT };
+
+static struct ix_metric_doc docs[KNOWN];
+static const char *names[KNOWN];
+static char status_metrics[IX_D_STATUS_COUNT][32];
+
+/* The names live in metrics/; joined with their docs at first use. */
+static void fill_docs(void)
+{
+    if (docs[0].name)
+        return;
+    for (size_t i = 0; i < IX_C_COUNT; i++)
+        docs[i] = (struct ix_metric_doc){ix_counter_names[i], IX_METRIC_COUNTER, counter_docs[i]};
+    for (size_t i = 0; i < IX_T_COUNT; i++)
+        docs[FIRST_TREND + i] = (struct ix_metric_doc){ix_trend_names[i], IX_METRIC_TREND, trend_docs[i]};
+    for (size_t i = 0; i < IX_D_STATUS_COUNT; i++) {
+        size_t room = sizeof(status_metrics[i]) - sizeof("devices.");
+        memcpy(status_metrics[i], "devices.", sizeof("devices."));
+        strncat(status_metrics[i], ix_status_names[i], room);
+        docs[FIRST_STATUS + i] = (struct ix_metric_doc){status_metrics[i], IX_METRIC_GAUGE, status_docs[i]};
+    }
+    memcpy(docs + FIRST_DERIVED, derived_docs, sizeof(derived_docs));
+    for (size_t i = 0; i < KNOWN; i++)
+        names[i] = docs[i].name;
+}
+
+const struct ix_metric_doc *ix_metric_docs(size_t *count)
+{
+    fill_docs();
+    *count = KNOWN;
+    return docs;
+}
+
+const char *const *ix_metric_names(size_t *count)
+{
+    fill_docs();
+    *count = KNOWN;
+    return names;
+}
+
+static const char *const protocols[] = {"mqtt", "coap", "http"};
+
+/* Place of a built-in metric, or KNOWN. *protocol: the one in front, "" if none. */
+static size_t find_known(const char *name, const char **protocol)
+{
+    fill_docs();
+    *protocol = "";
+    for (size_t p = 0; p < IX_ARRAY_LEN(protocols); p++) {
+        size_t len = strlen(protocols[p]);
+        if (strncmp(name, protocols[p], len) == 0 && name[len] == '.') {
+            *protocol = protocols[p];
+            name += len + 1;
+            break;
+        }
+    }
+    size_t i = 0;
+    while (i < KNOWN && strcmp(docs[i].name, name) != 0)
+        i++;
+    /* These belong to the run, not to devices of a protocol. */
+    if (**protocol && (i == FIRST_DERIVED + CHECKS || i == FIRST_DERIVED + RESTARTS))
+        return KNOWN;
+    return i;
+}
+
+const struct ix_metric_doc *ix_metric_find(const char *name)
+{
+    const char *protocol;
+    size_t place = find_known(name, &protocol);
+    return place < KNOWN ? &docs[place] : NULL;
+}
+
+/* One "key:value" of a list; *rest behind it. */
+static size_t next_tag(const char *list, const char **rest)
+{
+    size_t len = strcspn(list, ",");
+    *rest = list[len] ? list + len + 1 : list + len;
+    return len;
+}
+
+bool ix_tags_match(const char *filter, const char *group, const char *tags)
+{
+    while (*filter) {
+        const char *rest, *other;
+        size_t len = next_tag(filter, &rest);
+        bool found = len > 6 && strncmp(filter, "group:", 6) == 0 && strlen(group) == len - 6 &&
+                     strncmp(filter + 6, group, len - 6) == 0;
+        for (const char *tag = tags; *tag && !found; tag = other)
+            found = next_tag(tag, &other) == len && strncmp(tag, filter, len) == 0;
+        if (!found)
+            return false;
+        filter = rest;
+    }
+    return true;
+}
+
+static uint64_t never_sent(const uint64_t *c)
+{
+    return c[IX_C_NEVER_SENT_OFFLINE] + c[IX_C_NEVER_SENT_BACKPRESSURE] + c[IX_C_NEVER_SENT_ERROR];
+}
+
+static void add_derived(struct ix_metric_view *view, enum derived which, const struct ix_totals *totals)
+{
+    const uint64_t *c = totals->counters;
+    switch (which) {
+    case DEVICES:
+        view->value += (double)totals->count;
+        break;
+    case CONNECTED:
+        view->value += (double)totals->connected;
+        break;
+    case IN_FLIGHT:
+        view->value += c[IX_C_SENT] > c[IX_C_ACKED] + c[IX_C_LOST]
+                           ? (double)(c[IX_C_SENT] - c[IX_C_ACKED] - c[IX_C_LOST])
+                           : 0;
+        break;
+    case NEVER_SENT:
+        view->value += (double)never_sent(c);
+        break;
+    case CONNECT_SUCCESS:
+        view->value += (double)c[IX_C_CONNECTED];
+        view->count += c[IX_C_CONNECTED] + c[IX_C_REFUSED] + c[IX_C_CONNECT_FAILED];
+        break;
+    case MESSAGES_SUCCESS:
+        view->value += (double)c[IX_C_ACKED];
+        view->count += c[IX_C_ACKED] + c[IX_C_LOST];
+        break;
+    default:
+        break;
+    }
+}
+
+static void add_known(struct ix_metric_view *view, size_t place, const struct ix_totals *totals)
+{
+    view->series++;
+    if (place < FIRST_TREND)
+        view->value += (double)totals->counters[place];
+    else if (place < FIRST_STATUS) {
+        const struct ix_histogram *trend = &totals->trends[place - FIRST_TREND];
+        if (trend->count)
+            ix_histogram_merge(&view->trend, trend);
+        view->count += trend->count;
+    } else if (place < FIRST_DERIVED)
+        view->value += (double)totals->by_status[place - FIRST_STATUS];
+    else
+        add_derived(view, (enum derived)(place - FIRST_DERIVED), totals);
+}
+
+static bool known_metric(const struct ix_snapshot *snapshot, size_t place, const char *protocol,
+                         const char *tags, struct ix_metric_view *view)
+{
+    view->kind = docs[place].kind;
+    if (place == FIRST_DERIVED + CHECKS)
+        return false;
+    if (place == FIRST_DERIVED + RESTARTS) {
+        view->series = 1;
+        for (size_t i = 0; i < snapshot->worker_count; i++)
+            if (snapshot->workers[i].epoch > 1)
+                view->value += snapshot->workers[i].epoch - 1;
+        return true;
+    }
+    if (!*tags && !*protocol) {
+        add_known(view, place, &snapshot->all);
+        return true;
+    }
+    for (size_t i = 0; i < snapshot->group_count; i++) {
+        const struct ix_totals *group = &snapshot->groups[i];
+        if ((!*protocol || strcmp(protocol, group->protocol) == 0) &&
+            ix_tags_match(tags, group->group, group->tags))
+            add_known(view, place, group);
+    }
+    return true;
+}
+
+static enum ix_metric_kind kind_of(enum ix_custom_kind kind)
+{
+    switch (kind) {
+    case IX_CUSTOM_COUNTER:
+        return IX_METRIC_COUNTER;
+    case IX_CUSTOM_GAUGE:
+        return IX_METRIC_GAUGE;
+    case IX_CUSTOM_RATE:
+        return IX_METRIC_RATE;
+    case IX_CUSTOM_TREND:
+        return IX_METRIC_TREND;
+    default:
+        return IX_METRIC_NONE;
+    }
+}
+
+/* A gauge of several series is their sum: "queue length" of all groups. */
+static bool custom_metric(const struct ix_snapshot *snapshot, const char *name, const char *tags,
+                          struct ix_metric_view *view)
+{
+    for (size_t i = 0; i < snapshot->custom_count; i++) {
+        const struct ix_custom_totals *custom = &snapshot->custom[i];
+        if (strcmp(custom->name, name) != 0)
+            continue;
+        if (view->kind == IX_METRIC_NONE)
+            view->kind = kind_of(custom->kind);
+        if (view->kind != kind_of(custom->kind) || !ix_tags_match(tags, "", custom->tags))
+            continue;
+        view->series++;
+        view->value += custom->value;
+        view->count += custom->count;
+        if (custom->trend.count)
+            ix_histogram_merge(&view->trend, &custom->trend);
+    }
+    return view->kind != IX_METRIC_NONE;
+}
+
+bool ix_snapshot_metric(const struct ix_snapshot *snapshot, const char *name, const char *tags,
+                        struct ix_metric_view *view)
+{
+    view->kind = IX_METRIC_NONE;
+    view->value = 0;
+    view->count = 0;
+    view->series = 0;
+    ix_histogram_init(&view->trend);
+    const char *protocol;
+    size_t place = find_known(name, &protocol);
+    if (place < KNOWN)
+        return known_metric(snapshot, place, protocol, tags, view);
+    return custom_metric(snapshot, name, tags, view);
+}

@@ -1,0 +1,274 @@
+/* The summary on the terminal: verdict, checks, thresholds, and what the run was. */
+#include "control/summary_page.h"
+
+#include "base/text.h"
+#include "base/units.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GOOD "\xe2\x9c\x93"
+#define BAD  "\xe2\x9c\x97"
+
+/* ---- verdict ---- */
+
+struct tally {
+    size_t checks, checks_passed, thresholds, thresholds_passed;
+};
+
+static struct tally count_all(const struct ix_result *result)
+{
+    struct tally tally = {0};
+    tally.checks = result->checks.count;
+    for (size_t i = 0; i < result->checks.count; i++)
+        tally.checks_passed += result->checks.items[i].fails == 0;
+    const struct ix_threshold *thresholds = ix_thresholds_list(result->thresholds, &tally.thresholds);
+    for (size_t i = 0; i < tally.thresholds; i++)
+        tally.thresholds_passed += thresholds[i].evaluated && thresholds[i].passed;
+    return tally;
+}
+
+static void put_outcome(struct ix_page *page, const struct ix_result *result)
+{
+    char text[32];
+    size_t i = 0;
+    for (; result->outcome[i] && i + 1 < sizeof(text); i++)
+        text[i] = (char)(result->outcome[i] >= 'a' && result->outcome[i] <= 'z' ? result->outcome[i] - 32
+                                                                                : result->outcome[i]);
+    text[i] = '\0';
+    ix_page_paint(page, IX_BOLD);
+    ix_page_painted(page,
+                    result->exit_code == IX_EXIT_PASSED ? result->validity == IX_VALID ? IX_GREEN : IX_YELLOW
+                                                        : IX_RED,
+                    text);
+}
+
+static void put_verdict(struct ix_page *page, const struct ix_result *result)
+{
+    struct ix_buf *out = page->out;
+    struct tally tally = count_all(result);
+    put_outcome(page, result);
+    ix_buf_str(out, "  ");
+    ix_page_user_text(out, result->scenario ? result->scenario : "run");
+    ix_buf_str(out, ": ");
+    if (tally.checks) {
+        ix_units_put_count(out, tally.checks_passed);
+        ix_buf_str(out, " of ");
+        ix_page_count_of(out, tally.checks, "check, ", "checks, ");
+    }
+    if (tally.thresholds) {
+        ix_units_put_count(out, tally.thresholds_passed);
+        ix_buf_str(out, " of ");
+        ix_page_count_of(out, tally.thresholds, "threshold, ", "thresholds, ");
+    }
+    ix_page_count_of(out, result->final.all.count, "device, ", "devices, ");
+    ix_units_put_duration(out, result->seconds > 0 ? (uint64_t)(result->seconds * 1e9) : 0);
+    ix_buf_char(out, '\n');
+}
+
+static void put_error(struct ix_page *page, const struct ix_result *result)
+{
+    const char *text = result->error;
+    while (text && *text) {
+        size_t len = strcspn(text, "\n");
+        ix_buf_str(page->out, "  ");
+        ix_page_paint(page, IX_RED);
+        char *line = ix_strndup(text, len);
+        ix_page_user_text(page->out, line);
+        free(line);
+        ix_page_paint(page, IX_PLAIN);
+        ix_buf_char(page->out, '\n');
+        text += len;
+        text += *text == '\n';
+    }
+}
+
+static void put_validity(struct ix_page *page, const struct ix_result *result)
+{
+    if (result->validity == IX_VALID)
+        return;
+    ix_buf_str(page->out, "  the generator's part is ");
+    ix_page_painted(page, result->validity == IX_INVALID ? IX_RED : IX_YELLOW,
+                    ix_validity_names[result->validity]);
+    ix_buf_str(page->out, result->validity == IX_INVALID
+                              ? ": these figures say more about this host than about the broker\n"
+                              : ": read the figures with care\n");
+    const char *text = result->validity_reasons ? result->validity_reasons : "";
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        char *line = ix_strndup(text, len);
+        ix_page_wrapped(page->out, line, 4);
+        free(line);
+        text += len;
+        text += *text == '\n';
+    }
+}
+
+/* ---- checks and thresholds ---- */
+
+#define PASSED_SHOWN 40
+#define FAILED_SHOWN 200
+
+static void mark(struct ix_page *page, bool passed)
+{
+    ix_buf_str(page->out, "  ");
+    ix_page_painted(page, passed ? IX_GREEN : IX_RED, passed ? GOOD : BAD);
+    ix_buf_char(page->out, ' ');
+}
+
+static void put_check(struct ix_page *page, const struct ix_check *check)
+{
+    struct ix_buf *out = page->out;
+    mark(page, check->fails == 0);
+    size_t start = out->len;
+    ix_page_user_text(out, check->name);
+    if (*check->tags) {
+        ix_buf_str(out, " {");
+        ix_page_user_text(out, check->tags);
+        ix_buf_char(out, '}');
+    }
+    uint64_t all = check->passes + check->fails;
+    if (all > 1 || check->fails) {
+        ix_page_pad(out, start, 48);
+        ix_units_put_count(out, check->passes);
+        ix_buf_str(out, " of ");
+        ix_units_put_count(out, all);
+    }
+    if (check->fails) {
+        ix_buf_str(out, all > 1 ? ", first failed at " : ", failed at ");
+        ix_units_put_duration(out, check->first_fail_ns);
+    }
+    ix_buf_char(out, '\n');
+}
+
+static void put_left_out(struct ix_page *page, size_t count)
+{
+    if (!count)
+        return;
+    ix_buf_str(page->out, "    \xe2\x80\xa6 and ");
+    ix_units_put_count(page->out, count);
+    ix_buf_str(page->out, " more\n");
+}
+
+static void put_checks(struct ix_page *page, const struct ix_result *result)
+{
+    if (!result->checks.count)
+        return;
+    ix_page_heading(page, "CHECKS\n");
+    size_t left_out = 0, shown = 0;
+    for (int failed = 1; failed >= 0; failed--, shown = 0)
+        for (size_t i = 0; i < result->checks.count; i++) {
+            const struct ix_check *check = &result->checks.items[i];
+            if ((check->fails > 0) != failed)
+                continue;
+            if (shown++ < (failed ? FAILED_SHOWN : PASSED_SHOWN))
+                put_check(page, check);
+            else
+                left_out++;
+        }
+    put_left_out(page, left_out);
+}
+
+static void put_threshold(struct ix_page *page, const struct ix_threshold *threshold)
+{
+    struct ix_buf *out = page->out;
+    mark(page, threshold->evaluated && threshold->passed);
+    size_t start = out->len;
+    ix_page_user_text(out, threshold->metric);
+    if (*threshold->tags) {
+        ix_buf_char(out, '{');
+        ix_page_user_text(out, threshold->tags);
+        ix_buf_char(out, '}');
+    }
+    ix_buf_char(out, ' ');
+    ix_page_user_text(out, threshold->text);
+    ix_page_pad(out, start, 48);
+    ix_page_user_text(out, threshold->evaluated ? threshold->reason : "not evaluated");
+    ix_buf_char(out, '\n');
+}
+
+static void put_thresholds(struct ix_page *page, const struct ix_result *result)
+{
+    size_t count;
+    const struct ix_threshold *thresholds = ix_thresholds_list(result->thresholds, &count);
+    if (!count)
+        return;
+    ix_page_heading(page, "THRESHOLDS\n");
+    for (int failed = 1; failed >= 0; failed--)
+        for (size_t i = 0; i < count; i++)
+            if ((thresholds[i].evaluated && thresholds[i].passed) != failed)
+                put_threshold(page, &thresholds[i]);
+}
+
+/* ---- what the run was ---- */
+
+static void put_text(struct ix_page *page, const char *name, const char *text)
+{
+    if (!text || !*text)
+        return;
+    ix_page_label(page, name);
+    ix_page_user_text(page->out, text);
+    ix_buf_char(page->out, '\n');
+}
+
+static void put_models(struct ix_page *page, const struct ix_result *result)
+{
+    for (size_t i = 0; i < result->model_count; i++) {
+        ix_page_label(page, i ? "" : result->model_count == 1 ? "model" : "models");
+        ix_page_user_text(page->out, result->models[i].id);
+        ix_buf_printf(page->out, "  (hash %016llx)\n", (unsigned long long)result->models[i].hash);
+    }
+}
+
+static void put_run(struct ix_page *page, const struct ix_result *result)
+{
+    struct ix_buf *out = page->out;
+    ix_page_heading(page, "RUN\n");
+    put_text(page, "scenario", result->path);
+    put_text(page, "run", result->run_id);
+    put_text(page, "broker", result->broker);
+    put_models(page, result);
+    ix_page_label(page, "seed");
+    ix_buf_printf(out, "%llu\n", (unsigned long long)result->seed);
+    if (result->workers) {
+        ix_page_label(page, "workers");
+        ix_units_put_count(out, result->workers);
+        if (result->worker_restarts) {
+            ix_buf_str(out, ", ");
+            ix_page_count_of(out, result->worker_restarts, "restart", "restarts");
+        }
+        ix_buf_char(out, '\n');
+    }
+    ix_page_label(page, "iotix");
+    ix_buf_str(out, IX_VERSION);
+    if (result->started_wall_ns) {
+        char started[IX_ISO8601_LEN + 1];
+        ix_text_iso8601(started, result->started_wall_ns);
+        ix_buf_printf(out, ", started %s", started);
+    }
+    ix_buf_char(out, '\n');
+}
+
+static void put_last_line(struct ix_page *page, const struct ix_result *result)
+{
+    ix_buf_char(page->out, '\n');
+    put_outcome(page, result);
+    if (result->validity == IX_DEGRADED)
+        ix_buf_str(page->out, " (degraded)");
+    if (result->exit_code)
+        ix_buf_printf(page->out, "  exit code %d", result->exit_code);
+    ix_buf_char(page->out, '\n');
+}
+
+void ix_result_summary(const struct ix_result *result, bool colour, struct ix_buf *out)
+{
+    struct ix_page page = {out, colour};
+    put_verdict(&page, result);
+    put_error(&page, result);
+    put_validity(&page, result);
+    put_checks(&page, result);
+    put_thresholds(&page, result);
+    ix_page_figures(&page, result);
+    put_run(&page, result);
+    put_last_line(&page, result);
+}
