@@ -192,7 +192,7 @@ int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err
 {
     if (g->placed)
         return 0;
-    uint32_t ids[IX_WORKERS_MAX], count;
+    uint32_t ids[IX_WORKERS_MAX], count = 0;
     /* A shard goes to one worker whole: leave each worker room for one more shard of this group. */
     uint64_t shard_size = g->count / IX_SHARDS + 1;
     uint64_t slack = shard_size * (g->count / ix_workers_capacity() + 1);
@@ -432,7 +432,7 @@ void ix_fleet_snapshot(struct ix_fleet *fleet, struct ix_snapshot *snapshot)
     struct ix_group_facts *facts = ix_calloc(fleet->group_count + 1, sizeof *facts);
     size_t groups = 0;
     for (const struct group *g = fleet->groups; g; g = g->next)
-        facts[groups++] = (struct ix_group_facts){g->id, g->tags, g->count};
+        facts[groups++] = (struct ix_group_facts){.id = g->id, .tags = g->tags, .count = g->count};
     ix_snapshot_take(snapshot, segments, n, facts, groups, ix_loop_update(fleet->config.loop));
     free(facts);
 }

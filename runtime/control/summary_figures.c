@@ -244,10 +244,10 @@ static void put_times(struct ix_page *page, const struct ix_snapshot *final)
         return;
     ix_page_heading(page, "TIMES");
     ix_buf_printf(page->out, "%25s%11s%11s%11s%13s\n", "p50", "p95", "p99", "max", "samples");
-    put_times_row(page, "response", &trends[IX_T_RESPONSE], &few);
-    put_times_row(page, "service", &trends[IX_T_SERVICE], &few);
-    put_times_row(page, "lateness", &trends[IX_T_LATENESS], &few);
-    put_times_row(page, "connect", &trends[IX_T_CONNECT], &few);
+    put_times_row(page, "publish latency", &trends[IX_T_RESPONSE], &few);
+    put_times_row(page, "publish service", &trends[IX_T_SERVICE], &few);
+    put_times_row(page, "publish lateness", &trends[IX_T_LATENESS], &few);
+    put_times_row(page, "connect time", &trends[IX_T_CONNECT], &few);
     put_times_row(page, "outage", &trends[IX_T_OUTAGE], &few);
     if (few)
         ix_buf_str(page->out, "  * fewer than 100 samples: p99 is the largest of them\n");
@@ -264,7 +264,7 @@ static void put_dropout(struct ix_page *page, const struct ix_dropout_result *dr
     ix_page_user_text(out, dropout->strategy);
     ix_buf_str(out, " at ");
     ix_units_put_duration(out, dropout->t > 0 ? (uint64_t)(dropout->t * 1e9) : 0);
-    ix_buf_str(out, ": ");
+    ix_buf_str(out, "\n     ");
     ix_units_put_count(out, dropout->chosen);
     ix_buf_str(out, " of ");
     ix_units_put_count(out, dropout->eligible);
@@ -281,7 +281,7 @@ static void put_dropout(struct ix_page *page, const struct ix_dropout_result *dr
     if (!h->count)
         return;
     static const int shares[] = {50, 90, 99, 100};
-    ix_buf_str(out, "     back after");
+    ix_buf_str(out, "     back within");
     for (size_t i = 0; i < IX_ARRAY_LEN(shares); i++) {
         ix_buf_printf(out, "   %d %%: ", shares[i]);
         ix_units_put_duration(out, ix_histogram_quantile(h, shares[i] / 100.0));
