@@ -16,7 +16,7 @@
 #define FIXTURE_START   (5 * IX_S)
 #define FIXTURE_WORKERS 2
 
-static struct ix_segment *fixture_segment(uint32_t worker)
+static inline struct ix_segment *fixture_segment(uint32_t worker)
 {
     struct ix_error err;
     int fd = ix_segment_create(worker, &err);
@@ -138,7 +138,7 @@ static void fixture_judgements(struct ix_result *r, const char *thresholds)
 }
 
 /* Free with ix_result_deinit. */
-static void fixture_run(struct ix_result *r)
+static inline void fixture_run(struct ix_result *r)
 {
     struct ix_segment *segments[FIXTURE_WORKERS];
     const struct ix_group_facts facts[] = {{"env", "site:north,tier:1", NULL, 600}, {"cam", "", NULL, 400}};
