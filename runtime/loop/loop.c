@@ -2,9 +2,10 @@
 
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
-#define TICK_NS      1000000ull
 #define CHUNK        16      /* entries between two looks at the clock */
 #define STALLED_RUNS 1000000 /* runs of the wheel at one virtual instant */
 
@@ -30,7 +31,19 @@ uint64_t ix_loop_update(struct ix_loop *loop)
 }
 
 static void on_more(uv_idle_t *handle);
-static void on_timer(uv_timer_t *handle);
+
+static void set_timer(struct ix_loop *loop, uint64_t at_ns)
+{
+    if (at_ns == loop->armed_ns)
+        return;
+    loop->armed_ns = at_ns;
+    struct itimerspec when = {0}; /* zero disarms */
+    if (at_ns != UINT64_MAX) {
+        when.it_value.tv_sec = (time_t)(at_ns / 1000000000);
+        when.it_value.tv_nsec = (long)(at_ns % 1000000000);
+    }
+    timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
 
 /* Arms the timer for the wheel's next instant, or the idle handle when that has come already. */
 static void rearm(struct ix_loop *loop)
@@ -41,15 +54,8 @@ static void rearm(struct ix_loop *loop)
         uv_idle_start(&loop->more, on_more);
     else
         uv_idle_stop(&loop->more);
-    if (due || next == UINT64_MAX) {
-        uv_timer_stop(&loop->timer);
-        return;
-    }
-    /* libuv's time is the same clock in whole ms, and so is the wheel's: the timer is due exactly at its
-     * tick. */
-    uv_update_time(&loop->uv);
-    uint64_t tick = next / TICK_NS, now = uv_now(&loop->uv);
-    uv_timer_start(&loop->timer, on_timer, tick > now ? tick - now : 0, 0);
+    if (!due)
+        set_timer(loop, next);
 }
 
 static void run_batch(struct ix_loop *loop)
@@ -75,9 +81,14 @@ static void run_deferred(struct ix_loop *loop)
     deferred->running.count = 0;
 }
 
-static void on_timer(uv_timer_t *handle)
+static void on_timer(uv_poll_t *handle, int status, int events)
 {
+    (void)status;
+    (void)events;
     struct ix_loop *loop = handle->data;
+    uint64_t expirations;
+    if (read(loop->timer_fd, &expirations, sizeof(expirations)) > 0)
+        loop->armed_ns = UINT64_MAX;
     run_batch(loop);
     rearm(loop);
 }
@@ -109,17 +120,23 @@ static void on_armed(void *context, uint64_t next_ns)
 
 int ix_loop_init(struct ix_loop *loop, struct ix_error *err)
 {
-    *loop = (struct ix_loop){0};
+    *loop = (struct ix_loop){.armed_ns = UINT64_MAX};
+    loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (loop->timer_fd < 0)
+        return ix_fail(err, -errno, "can't create a timer: %s", strerror(errno));
     int rc = uv_loop_init(&loop->uv);
-    if (rc < 0)
+    if (rc < 0) {
+        close(loop->timer_fd);
         return ix_fail(err, rc, "can't create an event loop: %s", uv_strerror(rc));
+    }
     signal(SIGPIPE, SIG_IGN);
     uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME);
     ix_clock_init_real(&loop->clock);
     loop->wheel = ix_wheel_new(ix_loop_update(loop), on_armed, loop);
     loop->turn_counter = &loop->own_turns;
     loop->deferred = ix_calloc(1, sizeof(*loop->deferred));
-    uv_timer_init(&loop->uv, &loop->timer);
+    uv_poll_init(&loop->uv, &loop->timer, loop->timer_fd);
+    uv_poll_start(&loop->timer, UV_READABLE, on_timer);
     uv_prepare_init(&loop->uv, &loop->prepare);
     uv_idle_init(&loop->uv, &loop->more);
     loop->timer.data = loop->prepare.data = loop->more.data = loop;
@@ -171,7 +188,7 @@ void ix_loop_deinit(struct ix_loop *loop)
 {
     while (loop->deferred->waiting.count)
         run_deferred(loop);
-    uv_timer_stop(&loop->timer);
+    uv_poll_stop(&loop->timer);
     uv_idle_stop(&loop->more);
     for (bool found;;) {
         found = false;
@@ -184,6 +201,7 @@ void ix_loop_deinit(struct ix_loop *loop)
     while (uv_run(&loop->uv, UV_RUN_DEFAULT)) /* returns early once after an ix_loop_stop */
         ;
     IX_REQUIRE(uv_loop_close(&loop->uv) == 0);
+    close(loop->timer_fd);
     ix_wheel_free(loop->wheel);
     free(loop->deferred->waiting.calls);
     free(loop->deferred->running.calls);

@@ -17,7 +17,10 @@ struct ix_loop {
     uint64_t now_ns;
     uint64_t *turn_counter; /* incremented once per turn; own_turns unless a segment's counter is set */
     uint64_t own_turns;
-    uv_timer_t timer;     /* armed for the wheel's next instant; stopped while the wheel is empty */
+    uv_poll_t timer; /* a timerfd, armed for the wheel's next instant: libuv's own timers fire up to 1 ms
+                        late, which would be part of every latency that counts from a due instant */
+    int timer_fd;
+    uint64_t armed_ns;    /* UINT64_MAX: disarmed */
     uv_prepare_t prepare; /* counts turns, and keeps a loop without other handles running */
     uv_idle_t more; /* active while due entries or deferred calls are left: sockets are polled in between */
     struct ix_deferred *deferred;

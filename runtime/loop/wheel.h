@@ -1,7 +1,7 @@
 /* A hierarchical timing wheel with slots of 1 ms: O(1) add, move and cancel, intrusive entries, no
  * allocation per entry, absolute deadlines.
  *
- * The wheel does not drive itself: the loop arms one uv timer for the earliest occupied slot; virtual time
+ * The wheel does not drive itself: the loop arms one timer for the earliest occupied slot; virtual time
  * calls ix_wheel_run directly. */
 #ifndef IX_LOOP_WHEEL_H
 #define IX_LOOP_WHEEL_H
