@@ -142,8 +142,8 @@ static void test_summary_of_a_full_run(void **state)
     struct ix_result r;
     fixture_run(&r);
     char *text = summary_of(&r, false);
-    assert_int_equal(strncmp(text, "FAILED  chaos: 1 of 2 checks, 2 of 4 thresholds, 1,000 devices, ", 65),
-                     0);
+    static const char first[] = "FAILED  chaos: 1 of 2 checks, 2 of 4 thresholds, 1,000 devices, ";
+    assert_int_equal(strncmp(text, first, strlen(first)), 0);
     static const char *const parts[] = {
         "\xe2\x9c\x97 nobody waits <long>",
         "\xe2\x9c\x93 fleet recovered {group:env}",
