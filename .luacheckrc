@@ -1,4 +1,5 @@
 -- luacheck: globals are an error, except the test classes of luaunit.
 std = "luajit"
 max_line_length = 120
-files["tests/lua"] = { allow_defined_top = true, self = false, ignore = { "131" } }
+self = false
+files["tests/lua"] = { allow_defined_top = true, ignore = { "131" } }

@@ -1,0 +1,105 @@
+-- Errors that name the scenario's line, not ours.
+local errors = {}
+
+-- Workers have no debug library: there, C names the place.
+local getinfo = debug.getinfo or function() end
+local here = getinfo(1, "S")
+local own_folder = here and here.source:match "^(.*)errors%.lua$"
+
+local Error = {}
+Error.__index = Error
+
+function Error:__tostring()
+  if self.configuration or self.failed or not self.traceback then
+    return self.message
+  end
+  return self.message .. "\n" .. self.traceback
+end
+
+function Error.__concat(a, b)
+  return tostring(a) .. tostring(b)
+end
+
+-- The first frame that is not of this folder: "scenario.lua:12", or nil (its frame is gone after a tail call).
+function errors.caller()
+  local level = 2
+  while true do
+    local info = getinfo(level, "Sl")
+    if not info then
+      return nil
+    end
+    if info.what ~= "C" and info.currentline > 0 and info.source:sub(1, #own_folder) ~= own_folder then
+      return (info.source:match "^[@=](.*)" or info.short_src) .. ":" .. info.currentline
+    end
+    level = level + 1
+  end
+end
+
+-- Where the function that called this function's caller stands now, whoever wrote it; nil if nobody knows.
+function errors.position()
+  local info = getinfo(3, "Sl")
+  return info and info.currentline > 0 and (info.source:match "^[@=](.*)" or info.short_src) .. ":" .. info.currentline or nil
+end
+
+-- Where a function was written: "scenario.lua:12".
+function errors.origin(f)
+  local info = getinfo(f, "S")
+  return info and (info.source:match "^[@=](.*)" or info.short_src) .. ":" .. info.linedefined or "a function"
+end
+
+local function placed(message, where)
+  where = where or errors.caller() or ""
+  return where ~= "" and where .. ": " .. message or message
+end
+
+function errors.raise(format, ...)
+  error(placed(select("#", ...) > 0 and format:format(...) or format), 0)
+end
+
+-- For mistakes in what was configured: models, addresses, options of the scenario. The run's exit code says so.
+function errors.raise_configuration(message, where)
+  error(setmetatable({ message = placed(message, where), configuration = true }, Error), 0)
+end
+
+-- Ends the scenario after a failed check; no script error.
+function errors.raise_failed(message)
+  error(setmetatable({ message = message, failed = true }, Error), 0)
+end
+
+function errors.is_failed(value)
+  return getmetatable(value) == Error and value.failed == true
+end
+
+local function describe(value)
+  if type(value) == "string" then
+    return value
+  end
+  local meta = getmetatable(value)
+  if type(meta) == "table" and meta.__tostring then
+    return tostring(value)
+  end
+  if type(value) == "table" then
+    local text = require("iotix.json").encode(value)
+    return "the error is a table" .. (text and ": " .. text or "")
+  end
+  return "the error is a " .. type(value) .. " value: " .. tostring(value)
+end
+
+-- A handler for xpcall: keeps the traceback of where the error was raised.
+function errors.handler(value)
+  if getmetatable(value) == Error then
+    value.traceback = value.traceback or debug.traceback("", 2):gsub("^\n", "")
+    return value
+  end
+  local message = describe(value)
+  local own_line = own_folder and message:sub(1, #own_folder - 1) == own_folder:sub(2)
+  if own_line then -- raised by C at our line: an interrupted wait
+    message = message:gsub("^[^:]*:%d+: ", "")
+  end
+  if own_line or type(value) ~= "string" then
+    message = placed(message)
+  end
+  return setmetatable({ message = message, traceback = (debug.traceback("", 2):gsub("^\n", "")) }, Error)
+end
+
+return errors

@@ -1,0 +1,134 @@
+-- The object that a scenario's functions get: everything they can do and ask.
+local core = require "iotix.core"
+local data = require "iotix.data"
+local device = require "iotix.device"
+local errors = require "iotix.errors"
+local fleet = require "iotix.fleet"
+local host = require "iotix.host"
+local http = require "iotix.http"
+local metric = require "iotix.metric"
+local options = require "iotix.options"
+local subscription = require "iotix.subscription"
+local task = require "iotix.task"
+
+local T = {}
+T.__index = T
+
+local t = { class = T }
+
+-- `values` are the scenario's options.
+function t.new(values)
+  return setmetatable({ options = values, seed = core.seed }, T)
+end
+
+function T:group(given)
+  return fleet.create("t:group", given)
+end
+
+function T:device(given)
+  if type(given) == "table" and given.count ~= nil then
+    errors.raise 't:device: unknown option "count": t:group makes several'
+  end
+  return device.new(fleet.create("t:device", given), 0)
+end
+
+function T:sleep(duration)
+  core.sleep(options.argument("t:sleep", "duration", duration, { type = "duration" }))
+end
+
+function T:now()
+  return core.now()
+end
+
+function T:wall()
+  return core.wall()
+end
+
+function T:check(name, condition, tags)
+  options.argument("t:check", "name", name, { type = "string" })
+  if tags ~= nil then
+    options.argument("t:check", "tags", tags, { type = "table" })
+  end
+  host.call("t:check", "check.add", { name = name, passed = condition and true or false, tags = tags })
+  return condition
+end
+
+function T:fail(message)
+  options.argument("t:fail", "message", message, { type = "string" })
+  host.call("t:fail", "check.add", { name = message, passed = false })
+  errors.raise_failed(message)
+end
+
+function T:log(format, ...)
+  core.log("info", select("#", ...) > 0 and tostring(format):format(...) or tostring(format))
+end
+
+function T:warn(format, ...)
+  core.log("warn", select("#", ...) > 0 and tostring(format):format(...) or tostring(format))
+end
+
+function T:event(name, content)
+  options.argument("t:event", "name", name, { type = "string" })
+  host.call("t:event", "event.add", { name = name, data = content })
+end
+
+function T:metric(name, tags)
+  return metric.get(name, tags)
+end
+
+function T:http(given)
+  return http.request(given)
+end
+
+function T:data(path, given)
+  return data.load(path, given)
+end
+
+function T:random(...)
+  return core.random(...)
+end
+
+function T:subscribe(topic, given)
+  return subscription.open(topic, given)
+end
+
+function T:expect_message(given)
+  local message, problem = subscription.expect_message(given)
+  local name = "message on " .. given.topic
+  if not message then
+    core.log("warn", "t:expect_message: " .. problem)
+  end
+  host.call("t:expect_message", "check.add", { name = name, passed = message ~= nil })
+  return message, problem
+end
+
+function T:spawn(f, name)
+  options.argument("t:spawn", "function", f, { type = "function" })
+  return task.spawn(f, name)
+end
+
+function T:parallel(functions)
+  options.argument("t:parallel", "functions", functions, { type = "list" })
+  for i, f in ipairs(functions) do
+    options.argument("t:parallel", "function " .. i, f, { type = "function" })
+  end
+  return task.parallel(functions)
+end
+
+function T:every(interval, f)
+  local seconds = options.argument("t:every", "interval", interval, { type = "duration", min = 0.001 })
+  options.argument("t:every", "function", f, { type = "function" })
+  return task.every(seconds, f)
+end
+
+function T:wait_until(f, timeout, what)
+  options.argument("t:wait_until", "function", f, { type = "function" })
+  local limit = options.argument("t:wait_until", "timeout", timeout == nil and "60s" or timeout, { type = "duration" })
+  local result = host.poll(limit, f)
+  if not result then
+    errors.raise("t:wait_until: waited %s for %s", host.seconds(limit), what or "the function to return true")
+  end
+  return result
+end
+
+return t
