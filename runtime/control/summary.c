@@ -108,6 +108,7 @@ static void put_validity(struct ix_page *page, const struct ix_result *result)
 
 #define PASSED_SHOWN 40
 #define FAILED_SHOWN 200
+#define SAID_COLUMN  44
 
 static void mark(struct ix_page *page, bool passed)
 {
@@ -129,7 +130,7 @@ static void put_check(struct ix_page *page, const struct ix_check *check)
     }
     uint64_t all = check->passes + check->fails;
     if (all > 1 || check->fails) {
-        ix_page_pad(out, start, 48);
+        ix_page_pad(out, start, SAID_COLUMN);
         ix_units_put_count(out, check->passes);
         ix_buf_str(out, " of ");
         ix_units_put_count(out, all);
@@ -182,8 +183,13 @@ static void put_threshold(struct ix_page *page, const struct ix_threshold *thres
     }
     ix_buf_char(out, ' ');
     ix_page_user_text(out, threshold->text);
-    ix_page_pad(out, start, 48);
-    ix_page_user_text(out, threshold->evaluated ? threshold->reason : "not evaluated");
+    const char *said = threshold->evaluated ? threshold->reason : "not evaluated";
+    size_t have = ix_page_columns(out->data + start, out->len - start) + 1;
+    if (4 + (have > SAID_COLUMN ? have : SAID_COLUMN) + ix_page_columns(said, strlen(said)) > IX_PAGE_WIDTH)
+        ix_buf_str(out, "\n      ");
+    else
+        ix_page_pad(out, start, SAID_COLUMN);
+    ix_page_user_text(out, said);
     ix_buf_char(out, '\n');
 }
 
