@@ -31,7 +31,7 @@ bool ix_buf_reserve(struct ix_buf *buf, size_t more);
 
 static inline void ix_buf_put(struct ix_buf *buf, const void *data, size_t len)
 {
-    if (__builtin_expect(buf->cap - buf->len <= len, 0) && !ix_buf_reserve(buf, len))
+    if (__builtin_expect(buf->cap - buf->len <= len || buf->overflow, 0) && !ix_buf_reserve(buf, len))
         return;
     memcpy(buf->data + buf->len, data, len);
     buf->len += len;

@@ -49,6 +49,12 @@ static void test_buffer_limit(void **state)
     assert_number(buf.len, 100);
     assert_number(buf.data[100], 0);
     ix_buf_clear(&buf);
+    ix_buf_put(&buf, "0123456789", 10);
+    for (int i = 0; i < 2; i++)
+        ix_buf_printf(&buf, "%99d", 7); /* too long: the text may not go on behind the gap */
+    ix_buf_char(&buf, 'x');
+    assert_string_equal(ix_buf_cstr(&buf), "0123456789");
+    ix_buf_clear(&buf);
     ix_buf_printf(&buf, "%99d", 7);
     assert_number(buf.len, 99);
     assert_false(buf.overflow);
