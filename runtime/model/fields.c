@@ -177,7 +177,7 @@ static const struct ix_field attribute_fields[] = {
      .doc = "Delay of the first value, or \"random\": spread over one interval."},
     {"topic", .accept = IX_A_TEXT,
      .doc = "Topic (CoAP: resource, HTTP: path) of this attribute; a template; default: the connection's."},
-    {"precision", .accept = IX_A_INTEGER, .min = 0, .max = 15, .zero = true, .unit = "digits",
+    {"precision", .accept = IX_A_INTEGER, .min = 0, .max = 15, .unit = "digits",
      .doc = "Digits behind the decimal point; default: as many as the generator's settings suggest."},
 };
 TABLE(attribute, .name = "telemetry attribute", .doc = "One stream of values");

@@ -37,7 +37,7 @@ int ix_id_pattern_compile(struct ix_id_pattern *pattern, const char *text, const
     struct ix_buf affix;
     size_t skip;
     int indexes = 0;
-    bool plain = true, overflow;
+    bool plain = true, overflow = false;
 
     *pattern = (struct ix_id_pattern){0};
     if (!text)
@@ -48,6 +48,7 @@ int ix_id_pattern_compile(struct ix_id_pattern *pattern, const char *text, const
             if (indexes++ == 0) {
                 pattern->prefix = ix_strdup(ix_buf_cstr(&affix));
                 pattern->prefix_len = affix.len;
+                overflow = affix.overflow;
                 ix_buf_clear(&affix);
             }
             at += skip;
@@ -61,7 +62,7 @@ int ix_id_pattern_compile(struct ix_id_pattern *pattern, const char *text, const
     }
     pattern->suffix = ix_strdup(ix_buf_cstr(&affix));
     pattern->suffix_len = affix.len;
-    overflow = affix.overflow || pattern->prefix_len + pattern->suffix_len > AFFIX_MAX;
+    overflow = overflow || affix.overflow || pattern->prefix_len + pattern->suffix_len > AFFIX_MAX;
     ix_buf_deinit(&affix);
     if (indexes == 1 && plain && !overflow)
         return 0;
