@@ -16,11 +16,15 @@ struct ix_device {
     struct ix_link *link;          /* NULL while there is none */
     struct ix_device_extra *extra; /* values, script handle, overrides; NULL for plain devices */
     uint64_t lost_ns;              /* when the connection went, 0 while up: for the outage trend */
+    uint64_t need_ns;              /* by stage: when to connect, when connecting began, when draining ends */
     uint32_t inflight;             /* first entry in the engine's pool of unacknowledged messages, 0 none */
     uint16_t inflight_count;
     uint16_t attempts; /* connect attempts of this outage */
+    uint32_t generation;
+    uint8_t stage; /* device/internal.h */
+    uint8_t flags;
 };
-_Static_assert(sizeof(struct ix_device) <= 104, "a device's slot must stay within its memory budget");
+_Static_assert(sizeof(struct ix_device) <= 96, "a device's slot must stay within its memory budget");
 
 /* A reference that outlives its device: slot and generation. */
 struct ix_device_ref {
@@ -35,6 +39,7 @@ uint64_t ix_device_index(const struct ix_device *d);
 const struct ix_model *ix_device_model(const struct ix_device *d);
 struct ix_engine *ix_device_engine(const struct ix_device *d);
 /* The device's random key; scripts draw from ix_random_key(key, IX_SCRIPT_DRAWS + n). */
+#define IX_SCRIPT_DRAWS (1ull << 32)
 uint64_t ix_device_random_key(const struct ix_device *d);
 struct ix_device *ix_device_find(struct ix_engine *engine, const char *group, uint64_t index);
 

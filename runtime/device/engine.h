@@ -11,11 +11,16 @@ struct ix_engine_config {
     const char *const *allowed_env;
     size_t allowed_env_count;
     struct ix_hooks hooks;
+    /* Where protocols come from; NULL: ix_protocol_find. */
+    const struct ix_protocol *(*find_protocol)(enum ix_protocol_kind kind, struct ix_error *err);
     /* Told of every telemetry message as it is sent (outputs); NULL: nobody. */
     void (*published)(void *context, const struct ix_device *d, size_t stream, uint64_t due_ns,
                       const struct ix_message *message);
     /* A device ended in error: for the log and the error policy. */
     void (*failed)(void *context, const struct ix_device *d, const char *reason);
+    /* Work of a record that was spread over loop turns failed (a strategy gave a bad instant); NULL: it is
+     * logged. */
+    void (*record_failed)(void *context, const char *group, const struct ix_error *err);
     void *context;
 };
 
@@ -23,9 +28,9 @@ struct ix_engine *ix_engine_new(const struct ix_engine_config *config);
 /* Aborts what is connected and frees everything; the segment stays. */
 void ix_engine_free(struct ix_engine *engine);
 
-/* Applies one record (sequence above the last one applied; repeats are ignored). On error the group is as
- * before and the message says why; the record counts as applied. Work over many devices is spread over
- * loop turns. */
+/* Applies one record. Those of a group may come in any order, but its spec first; repeats, and records older
+ * than the one applied for their key, are ignored. On error the group is as before and the message says why;
+ * the record counts as applied. Work over many devices is spread over loop turns. */
 int ix_engine_apply(struct ix_engine *engine, const struct ix_record *record, struct ix_error *err);
 
 /* Sets the bits of the devices of `group` that a dropout may choose now: running, connected or reconnecting,

@@ -15,6 +15,8 @@ enum ix_hook {
     IX_HOOK_FIRED = 32, /* a JSON behaviour's trigger fired */
 };
 
+#define IX_COMMAND_UNHANDLED 1
+
 struct ix_hooks {
     void *context;
 
@@ -29,8 +31,9 @@ struct ix_hooks {
     void (*connected)(void *context, void *handle, struct ix_device *d);
     void (*telemetry)(void *context, void *handle, struct ix_device *d, size_t stream,
                       const struct ix_value *value);
-    /* A valid command; *status text of the answer stays "ok" unless the hook sets an error. `parameters` is
-     * the parsed object. */
+    /* A valid command. 0: done; IX_COMMAND_UNHANDLED: no behaviour is for it, so that the built-in effect
+     * (reboot, set) follows; < 0: the answer says "error" and carries the text. `parameters` is the parsed
+     * object. */
     int (*command)(void *context, void *handle, struct ix_device *d, const struct ix_command *command,
                    const json_t *parameters, struct ix_error *err);
     /* The trigger of behaviour `place` fired. `parameters`: of the command, else NULL. */

@@ -23,7 +23,7 @@ enum ix_record_kind {
 
 struct ix_group_spec {
     char *id_pattern;
-    uint64_t count;
+    uint64_t count;            /* 0: the group is removed, with all its devices */
     char *model;               /* JSON text, connection overrides applied */
     char *model_folder;        /* may be NULL */
     struct ix_target *targets; /* devices spread over them by index */
@@ -45,7 +45,7 @@ struct ix_stop {
 enum ix_drop_mode { IX_DROP_ABORT, IX_DROP_CLOSE, IX_DROP_SILENT };
 
 struct ix_dropout {
-    uint64_t id;
+    uint64_t id; /* rises with each dropout of the run, from 1 */
     uint64_t start_ns;
     struct ix_strategy_spec strategy;
     struct ix_bitmap eligible; /* union over all workers; bits = count of the group */

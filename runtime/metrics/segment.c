@@ -221,3 +221,27 @@ void ix_custom_metric_add(struct ix_custom_metric *metric, double value)
     }
     metric->count++;
 }
+
+static bool is_finished(const struct ix_dropout_metrics *dropout)
+{
+    return dropout->dropped + dropout->already_gone + dropout->cancelled >= dropout->chosen;
+}
+
+struct ix_dropout_metrics *ix_segment_dropout(struct ix_segment *segment, uint64_t id)
+{
+    struct ix_dropout_metrics *take = NULL;
+    for (size_t i = 0; i < IX_SEGMENT_DROPOUTS; i++) {
+        struct ix_dropout_metrics *dropout = &segment->dropouts[i];
+        if (dropout->id == id)
+            return dropout;
+        bool is_better = !take || (take->id && dropout->id < take->id);
+        if (is_better && (dropout->id == 0 || is_finished(dropout)))
+            take = dropout;
+    }
+    if (!take)
+        return NULL;
+    __atomic_store_n(&take->id, 0, __ATOMIC_RELEASE);
+    *take = (struct ix_dropout_metrics){.back_time.min = UINT64_MAX};
+    __atomic_store_n(&take->id, id, __ATOMIC_RELEASE);
+    return take;
+}

@@ -84,14 +84,23 @@ struct ix_group_metrics {
     struct ix_histogram trends[IX_T_COUNT];
 };
 
+/* Bits of ix_device_row.flags. */
+enum ix_row_flag {
+    IX_ROW_BASE = 1,         /* base_ns is set */
+    IX_ROW_TICKED = 2,       /* cursor_ns is set */
+    IX_ROW_DROP_PENDING = 4, /* dropout drop_id will drop it at drop_until_ns */
+    IX_ROW_DROP_HELD = 8,    /* dropout drop_id keeps it away, until drop_until_ns */
+    IX_ROW_PLANNED = 16,     /* the launch record starts it at planned_ns */
+};
+
 /* One device; 128 bytes. */
 struct ix_device_row {
     uint64_t group_key; /* hash of the group id; with index the identity of the row. 0 = free */
     uint32_t index;
-    uint8_t status; /* enum ix_device_status */
-    uint8_t link;   /* enum ix_device_link */
-    uint8_t reason; /* 1 + place in the group's reasons of the last error, 0 none */
-    uint8_t flags;
+    uint8_t status;     /* enum ix_device_status */
+    uint8_t link;       /* enum ix_device_link */
+    uint8_t reason;     /* 1 + place in the group's reasons of the last error, 0 none */
+    uint8_t flags;      /* enum ix_row_flag */
     uint64_t base_ns;   /* instant of the first connection after start; 0 before: ticks count from here */
     uint64_t cursor_ns; /* last telemetry instant handled */
     uint64_t started_ns;
@@ -101,10 +110,11 @@ struct ix_device_row {
     uint64_t bytes_received;
     uint32_t connections;
     uint32_t errors;
-    uint64_t drop_id; /* dropout that holds the device, 0 none */
-    uint64_t drop_until_ns;
-    uint64_t launch_sequence; /* the launch (or stop) record that the row reflects */
-    uint64_t reserved[2];     /* zero */
+    uint64_t drop_id;         /* last dropout that named the device, 0 none; the flags say how far it is */
+    uint64_t drop_until_ns;   /* UINT64_MAX: it does not come back by itself */
+    uint64_t launch_sequence; /* the last launch, stop or device record that the row reflects */
+    uint64_t planned_ns;      /* when the launch record will start it */
+    uint64_t reserved[1];     /* zero */
 };
 _Static_assert(sizeof(struct ix_device_row) <= 128, "a device's row must stay within its memory budget");
 
@@ -129,6 +139,7 @@ struct ix_dropout_metrics {
     uint64_t already_gone;         /* not running when their instant came */
     uint64_t back;                 /* connected again, or started anew */
     uint64_t cancelled;            /* chosen, but the dropout was cancelled before */
+    uint64_t ended;                /* dropped, then stopped or failed before they were back */
     struct ix_histogram back_time; /* start of the dropout to connected again */
 };
 

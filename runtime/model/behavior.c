@@ -7,8 +7,10 @@
 
 #include <stdlib.h>
 
-static const char *const response_extras[IX_EXTRA_COUNT] = {
-    [IX_EXTRA_COMMAND] = "command", [IX_EXTRA_STATUS] = "status", [IX_EXTRA_ERROR] = "error"};
+static const char *const response_extras[IX_EXTRA_COUNT] = {[IX_EXTRA_COMMAND] = "command",
+                                                            [IX_EXTRA_STATUS] = "status",
+                                                            [IX_EXTRA_ERROR] = "error",
+                                                            [IX_EXTRA_CORRELATION_ID] = "correlationId"};
 
 static struct ix_template_names names_with(const struct ix_compiler *c, const char *const *extra,
                                            size_t count)

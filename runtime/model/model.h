@@ -131,7 +131,13 @@ struct ix_parameter {
 };
 
 /* Places of the extra names of a command's response behind its parameters. */
-enum { IX_EXTRA_COMMAND, IX_EXTRA_STATUS, IX_EXTRA_ERROR, IX_EXTRA_COUNT };
+enum {
+    IX_EXTRA_COMMAND,
+    IX_EXTRA_STATUS,
+    IX_EXTRA_ERROR,
+    IX_EXTRA_CORRELATION_ID, /* of the command's payload, declared or not */
+    IX_EXTRA_COUNT
+};
 
 struct ix_command {
     char *name;

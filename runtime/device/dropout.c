@@ -1,0 +1,204 @@
+/* Dropouts: which devices of a group fall out, when, and when they are back. All of it follows from the
+ * record; the row remembers only how far a device has come, so that nothing happens twice. */
+#include "device/internal.h"
+
+#include <stdlib.h>
+
+static struct ix_dropout_state *find(const struct ix_group *group, uint64_t id)
+{
+    struct ix_dropout_state *state = group->dropouts;
+    while (state && state->id != id)
+        state = state->next;
+    return state;
+}
+
+/* Its place in the segment may have gone to a later one. */
+static struct ix_dropout_metrics *metrics_of(const struct ix_dropout_state *state)
+{
+    static struct ix_dropout_metrics nobody_reads;
+    return state->metrics->id == state->id ? state->metrics : &nobody_reads;
+}
+
+static void arm(struct ix_device *d, uint64_t instant_ns)
+{
+    d->row->drop_until_ns = instant_ns;
+    d->row->flags |= IX_ROW_DROP_PENDING;
+    d->flags |= IX_DF_DROP_ARMED;
+    ix_device_rearm(d);
+}
+
+static void disarm(struct ix_device *d)
+{
+    d->row->flags &= (uint8_t)~IX_ROW_DROP_PENDING;
+    d->flags &= (uint8_t)~IX_DF_DROP_ARMED;
+}
+
+/* A device that a later dropout named is past this one. */
+static bool is_over(const struct ix_device_row *row, uint64_t id)
+{
+    return row->drop_id > id || (row->drop_id == id && !(row->flags & IX_ROW_DROP_PENDING));
+}
+
+static int dropout_step(struct ix_job *job, bool *done, struct ix_error *err)
+{
+    struct ix_group *group = job->group;
+    struct ix_dropout_state *state = job->dropout;
+    uint64_t ranks[IX_JOB_CHUNK], instants[IX_JOB_CHUNK];
+    uint32_t slots[IX_JOB_CHUNK];
+    size_t count = 0;
+    uint64_t position = ix_place_position(&group->place, job->index);
+    uint64_t index = job->index;
+    for (int n = 0; n < IX_JOB_CHUNK && position < group->slot_count; n++, position++) {
+        slots[count] = group->slots[position];
+        index = ix_engine_slot(group->engine, slots[count])->row->index;
+        count += ix_selection_rank(&state->selection, index, &ranks[count]);
+    }
+    int rc = ix_schedule_instants(&job->schedule, state->start_ns, ranks, count, instants, err);
+    if (rc < 0)
+        return rc;
+    state->named += count;
+    for (size_t i = 0; i < count; i++) {
+        struct ix_device *d = ix_engine_slot(group->engine, slots[i]);
+        if (is_over(d->row, state->id))
+            continue;
+        d->row->drop_id = state->id;
+        if (state->cancelled) {
+            disarm(d);
+            metrics_of(state)->cancelled++;
+        } else {
+            arm(d, instants[i]);
+        }
+    }
+    job->index = index + 1;
+    *done = position >= group->slot_count;
+    metrics_of(state)->chosen = state->named;
+    return 0;
+}
+
+/* Those that wait for their instant stay. */
+static int cancel_step(struct ix_job *job, bool *done, struct ix_error *err)
+{
+    (void)err;
+    struct ix_group *group = job->group;
+    uint64_t position = ix_place_position(&group->place, job->index);
+    for (int n = 0; n < IX_JOB_CHUNK && position < group->slot_count; n++, position++) {
+        struct ix_device *d = ix_engine_slot(group->engine, group->slots[position]);
+        job->index = d->row->index + 1ull;
+        if (d->row->drop_id != job->dropout->id || !(d->row->flags & IX_ROW_DROP_PENDING))
+            continue;
+        disarm(d);
+        metrics_of(job->dropout)->cancelled++;
+        ix_device_rearm(d);
+    }
+    *done = position >= group->slot_count;
+    return 0;
+}
+
+static void state_free(struct ix_dropout_state *state)
+{
+    ix_selection_deinit(&state->selection);
+    free(state);
+}
+
+static int dropout_begin(struct ix_group *group, const struct ix_record *record, struct ix_error *err)
+{
+    const struct ix_dropout *dropout = &record->dropout;
+    struct ix_dropout_metrics *metrics = ix_segment_dropout(group->engine->segment, dropout->id);
+    if (!metrics)
+        return ix_fail(err, -ENOSPC, "a run keeps at most %d dropouts", IX_SEGMENT_DROPOUTS);
+    struct ix_schedule schedule = {0};
+    int rc =
+        ix_group_open_schedule(group, &dropout->strategy, dropout->chosen, dropout->seed, &schedule, err);
+    if (rc < 0)
+        return rc;
+    struct ix_dropout_state *state = ix_calloc(1, sizeof(*state));
+    *state = (struct ix_dropout_state){.next = group->dropouts,
+                                       .id = dropout->id,
+                                       .start_ns = dropout->start_ns,
+                                       .mode = dropout->mode,
+                                       .reconnect = dropout->reconnect,
+                                       .reconnect_delay_ns = dropout->reconnect_delay_ns,
+                                       .cancelled = dropout->cancelled,
+                                       .metrics = metrics};
+    struct ix_bitmap eligible;
+    ix_bitmap_init(&eligible, dropout->eligible.bits);
+    ix_bitmap_merge(&eligible, &dropout->eligible);
+    ix_selection_init(&state->selection, &eligible, dropout->chosen, dropout->seed);
+    group->dropouts = state;
+    struct ix_job *job = ix_job_new(group, dropout_step);
+    job->dropout = state;
+    job->schedule = schedule;
+    rc = ix_job_begin(job, err);
+    if (rc < 0) {
+        group->dropouts = state->next;
+        state_free(state);
+    }
+    return rc;
+}
+
+int ix_group_dropout(struct ix_group *group, const struct ix_record *record, struct ix_error *err)
+{
+    struct ix_dropout_state *state = find(group, record->dropout.id);
+    if (!state) {
+        int rc = dropout_begin(group, record, err);
+        if (rc < 0)
+            ix_error_prefix(err, "dropout of group \"%s\"", group->id);
+        return rc;
+    }
+    if (!record->dropout.cancelled || state->cancelled)
+        return 0;
+    state->cancelled = true; /* a job that still names devices sees it */
+    struct ix_job *job = ix_job_new(group, cancel_step);
+    job->dropout = state;
+    return ix_job_begin(job, err);
+}
+
+void ix_device_drop_due(struct ix_device *d, uint64_t now_ns)
+{
+    struct ix_device_row *row = d->row;
+    struct ix_dropout_state *state = find(d->group, row->drop_id);
+    uint64_t instant = row->drop_until_ns;
+    disarm(d);
+    if (!state)
+        return;
+    if (row->status != IX_D_RUNNING) {
+        metrics_of(state)->already_gone++;
+        return;
+    }
+    metrics_of(state)->dropped++;
+    ix_device_count(d, IX_C_DROPPED, 1);
+    row->flags |= IX_ROW_DROP_HELD;
+    row->drop_until_ns = UINT64_MAX;
+    if (state->reconnect && state->reconnect_delay_ns < UINT64_MAX - instant)
+        row->drop_until_ns = instant + state->reconnect_delay_ns;
+    if (!d->lost_ns)
+        d->lost_ns = now_ns ? now_ns : 1;
+    ix_device_leave(d, state->mode, row->drop_until_ns);
+    ix_device_set_status(d, IX_D_DROPPED);
+}
+
+void ix_device_drop_over(struct ix_device *d, bool is_back, uint64_t now_ns)
+{
+    struct ix_dropout_state *state = find(d->group, d->row->drop_id);
+    struct ix_dropout_metrics *metrics =
+        state ? metrics_of(state) : ix_segment_dropout(d->group->engine->segment, d->row->drop_id);
+    d->row->flags &= (uint8_t)~IX_ROW_DROP_HELD;
+    if (!metrics)
+        return;
+    if (!is_back) {
+        metrics->ended++;
+        return;
+    }
+    metrics->back++;
+    if (state)
+        ix_histogram_add(&metrics->back_time, now_ns > state->start_ns ? now_ns - state->start_ns : 0);
+}
+
+void ix_group_deinit_dropouts(struct ix_group *group)
+{
+    while (group->dropouts) {
+        struct ix_dropout_state *state = group->dropouts;
+        group->dropouts = state->next;
+        state_free(state);
+    }
+}

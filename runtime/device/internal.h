@@ -1,0 +1,332 @@
+/* What the files of device/ share. A device moves through stages:
+ *
+ *   idle ──start──▶ connecting ──accepted──▶ up ──stop──▶ draining ──▶ idle
+ *                     ▲     │ refused, failed    │ lost, dropped, disconnected
+ *                     │     ▼                    ▼
+ *                     └── waiting ◀──────────────┘
+ *
+ * Its status and link state, which users see, are in its row. All its deadlines share one wheel entry:
+ * whoever changes one calls ix_device_rearm. */
+#ifndef IX_DEVICE_INTERNAL_H
+#define IX_DEVICE_INTERNAL_H
+
+#include "base/log.h"
+#include "base/text.h"
+#include "device/engine.h"
+#include "device/place.h"
+#include "generator/generator.h"
+
+enum ix_stage {
+    IX_S_IDLE,
+    IX_S_WAITING,    /* connects at need_ns (UINT64_MAX: not by itself); a silenced link may be left */
+    IX_S_CONNECTING, /* since need_ns */
+    IX_S_UP,
+    IX_S_DRAINING, /* at the latest until need_ns */
+};
+
+enum {
+    IX_DF_STARTED = 1,    /* prepared: hooks and generators hold something for it */
+    IX_DF_DROP_ARMED = 2, /* the dropout in its row is known here and still to come */
+    IX_DF_TOLD_STOP = 4,  /* the stop hook was called */
+};
+
+/* Parts of a device's random key beside its streams (1, 2 …) and its script's draws. */
+#define IX_DRAWS_PHASE     (1ull << 48)
+#define IX_DRAWS_RECONNECT (2ull << 48)
+#define IX_DRAWS_LAUNCH    (3ull << 48)
+
+/* Devices that a job handles between two looks at the sockets. */
+#define IX_JOB_CHUNK 1024
+/* Instants that a late device makes up for before others get their turn. */
+#define IX_CATCH_UP 32
+/* A reboot waits until its answer is with the server. */
+#define IX_REBOOT_GRACE_NS 100000000ull
+#define IX_REBOOT_AWAY_NS  5000000000ull
+/* How long a single device that is told to stop waits for acknowledgements. */
+#define IX_DEVICE_DRAIN_NS 2000000000ull
+
+#define IX_SLOT_CHUNK 1024
+
+/* Settings of a generator that differ from the model's, for a device or a whole group. */
+struct ix_override {
+    uint64_t sequence; /* of its record; 0: a command or script set it */
+    struct ix_generator_spec spec;
+    struct ix_generator generator; /* class NULL: back to the model's own */
+};
+
+struct ix_behavior_state {
+    uint64_t next_ns;  /* interval triggers: next instant */
+    uint64_t fired_ns; /* for the cooldown */
+    bool fired;
+    bool held; /* condition held at the last sample */
+};
+
+struct ix_device_order_state {
+    uint64_t sequence; /* 0: none */
+    uint64_t at_ns;
+    bool start;
+};
+
+struct ix_device_extra {
+    void *script;
+    struct ix_value *values; /* last published value of each stream; NULL: not kept */
+    char **texts;            /* what text values point to */
+    struct ix_behavior_state *behaviors;
+    void **instances; /* per stream: what the generator keeps for this device */
+    struct ix_override **overrides;
+    struct ix_device_order_state order;
+    uint64_t leave_ns;      /* a reboot is due; UINT64_MAX: none */
+    uint64_t leave_back_ns; /* how long it then stays away */
+};
+
+struct ix_dropout_state {
+    struct ix_dropout_state *next;
+    uint64_t id;
+    uint64_t start_ns;
+    enum ix_drop_mode mode;
+    bool reconnect;
+    bool cancelled;
+    uint64_t reconnect_delay_ns;
+    struct ix_selection selection;
+    uint64_t named; /* devices of this worker that it named so far */
+    struct ix_dropout_metrics *metrics;
+};
+
+/* Work over all devices of a group, a chunk per run of the wheel. */
+struct ix_job {
+    struct ix_wheel_entry wheel;
+    struct ix_job *next;
+    struct ix_group *group;
+    /* Handles IX_JOB_CHUNK devices from `index` on and moves it; *done when there are none left. */
+    int (*step)(struct ix_job *job, bool *done, struct ix_error *err);
+    uint64_t index; /* devices below it are done */
+    uint64_t sequence;
+    uint64_t start_ns;
+    uint64_t drain_ns;
+    struct ix_schedule schedule; /* closed with the job */
+    struct ix_dropout_state *dropout;
+};
+
+struct ix_group {
+    struct ix_group *next;
+    struct ix_engine *engine;
+    char *id;
+    uint64_t key;        /* hash of the id */
+    uint64_t random_key; /* of seed and group */
+    uint64_t model_hash; /* of its text */
+    char *pattern_text;
+    struct ix_id_pattern pattern;
+    char *tags;
+    struct ix_model *model;
+    struct ix_group_metrics *metrics;
+
+    uint64_t count; /* devices of the group, here and elsewhere */
+    struct ix_place place;
+    uint32_t *slots; /* slot of each own device, by position */
+    uint64_t slot_count;
+
+    struct ix_generator *generators; /* per stream */
+    struct ix_override **overrides;  /* per stream, NULL: none */
+    const struct ix_protocol *protocol;
+    struct ix_transport **transports; /* one per target */
+    size_t target_count;
+
+    char *head_json; /* {"deviceId":"prefix */
+    char *tail_json; /* suffix","timestamp":" */
+    size_t head_len, tail_len;
+    uint64_t combined_phase_ns; /* shortest interval among random phases: a combined device has one phase */
+    bool keep_values;
+    bool needs_extra;
+    bool has_triggers; /* behaviours of which C decides when they fire */
+
+    void *script;   /* hooks' handle of the model */
+    unsigned hooks; /* enum ix_hook */
+
+    struct {
+        uint64_t sequence; /* 0: none yet */
+        uint64_t start_ns;
+        struct ix_strategy_spec strategy; /* owned */
+    } launch;
+    struct {
+        uint64_t sequence;
+        uint64_t at_ns;
+        uint64_t drain_ns;
+        struct ix_wheel_entry wheel;
+    } stop;
+    struct ix_dropout_state *dropouts;
+};
+
+struct ix_inflight {
+    uint64_t due_ns;
+    uint64_t sent_ns;
+    uint32_t next; /* in the device's chain, or in the free list */
+    uint16_t token;
+};
+
+struct ix_engine {
+    struct ix_engine_config config;
+    struct ix_loop *loop;
+    struct ix_segment *segment;
+    struct ix_group *groups;
+    struct ix_job *jobs;
+    unsigned protocols_ready; /* bit: init was called */
+
+    struct ix_device *chunks[IX_SEGMENT_ROWS / IX_SLOT_CHUNK]; /* slot n belongs to row n */
+    uint32_t inherited;                                        /* rows of a predecessor: [0, inherited) */
+    uint32_t *free_rows;
+    uint32_t free_count;
+
+    struct ix_inflight *inflight;
+    uint32_t inflight_size;
+    uint32_t inflight_free;
+
+    uint64_t active; /* devices that are not idle */
+    bool draining;
+    void (*drained)(void *context);
+    void *drained_context;
+    struct ix_wheel_entry drained_wheel;
+
+    int64_t stamp_ms; /* wall-clock millisecond of `stamp` */
+    char stamp[IX_ISO8601_LEN + 1];
+    struct ix_buf id, topic, payload, response, client_id, username, password, will_topic, will_payload;
+};
+
+static inline struct ix_device *ix_engine_slot(struct ix_engine *engine, uint32_t slot)
+{
+    return &engine->chunks[slot / IX_SLOT_CHUNK][slot % IX_SLOT_CHUNK];
+}
+static inline uint64_t ix_engine_now(const struct ix_engine *engine)
+{
+    return ix_clock_now(&engine->loop->clock);
+}
+static inline void ix_device_count(const struct ix_device *d, enum ix_counter counter, uint64_t n)
+{
+    d->group->metrics->counters[counter] += n;
+}
+static inline void ix_device_trend(const struct ix_device *d, enum ix_trend trend, uint64_t from, uint64_t to)
+{
+    ix_histogram_add(&d->group->metrics->trends[trend], to > from ? to - from : 0);
+}
+/* Its telemetry schedule runs: from the first connection until stop or error. */
+static inline bool ix_device_is_ticking(const struct ix_device *d)
+{
+    return (d->row->flags & IX_ROW_BASE) && d->stage != IX_S_IDLE && d->stage != IX_S_DRAINING;
+}
+
+/* engine.c */
+struct ix_group *ix_engine_group(struct ix_engine *engine, const char *id);
+void ix_engine_idle(struct ix_engine *engine); /* a device became idle: a drain may be complete */
+int ix_engine_take_row(struct ix_engine *engine, uint32_t *row, struct ix_error *err);
+
+/* group.c */
+int ix_group_apply_spec(struct ix_engine *engine, const struct ix_record *record, struct ix_error *err);
+void ix_group_free(struct ix_group *group, bool forget_rows);
+struct ix_device *ix_group_device(struct ix_group *group, uint64_t index);
+
+/* orders.c: launches, stops, and orders for single devices */
+int ix_group_launch(struct ix_group *group, const struct ix_record *record, struct ix_error *err);
+void ix_group_stop(struct ix_group *group, const struct ix_record *record);
+void ix_group_drain(struct ix_group *group, uint64_t drain_ns);
+void ix_group_order_device(struct ix_group *group, const struct ix_record *record);
+/* Devices were added: the records so far hold for them too. */
+int ix_group_repeat_orders(struct ix_group *group, struct ix_error *err);
+void ix_group_deinit_orders(struct ix_group *group);
+void ix_group_stop_due(struct ix_wheel_entry *entry, uint64_t now_ns);
+void ix_device_order_due(struct ix_device *d);
+int ix_group_open_schedule(struct ix_group *group, const struct ix_strategy_spec *spec, uint64_t count,
+                           uint64_t key, struct ix_schedule *schedule, struct ix_error *err);
+/* Instants of at most IX_JOB_CHUNK places. */
+int ix_schedule_instants(const struct ix_schedule *schedule, uint64_t start_ns, const uint64_t *places,
+                         size_t count, uint64_t *instants, struct ix_error *err);
+
+/* job.c */
+struct ix_job *ix_job_new(struct ix_group *group, int (*step)(struct ix_job *, bool *, struct ix_error *));
+/* Runs the first chunk now; the rest follows from the wheel. On error the job is gone. */
+int ix_job_begin(struct ix_job *job, struct ix_error *err);
+void ix_group_cancel_jobs(struct ix_group *group,
+                          int (*step)(struct ix_job *, bool *, struct ix_error *)); /* NULL: all */
+
+/* lifecycle.c */
+void ix_device_due(struct ix_wheel_entry *entry, uint64_t now_ns);
+void ix_device_rearm(struct ix_device *d);
+void ix_device_set_status(struct ix_device *d, enum ix_device_status status);
+void ix_device_set_stage(struct ix_device *d, enum ix_stage stage, uint64_t need_ns);
+void ix_device_set_link(struct ix_device *d, enum ix_device_link link);
+void ix_device_start(struct ix_device *d, uint64_t sequence);
+void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns);
+void ix_device_finish_stop(struct ix_device *d);
+/* A row of a predecessor goes on where it was. */
+void ix_device_resume(struct ix_device *d);
+/* Ends in error; the row's reason was set before. */
+void ix_device_end_in_error(struct ix_device *d, const char *reason);
+/* Gives up the link, however it is; what was unacknowledged is lost. */
+void ix_device_end_link(struct ix_device *d, enum ix_way way);
+void ix_device_leave(struct ix_device *d, enum ix_drop_mode mode, uint64_t back_ns);
+
+/* link.c */
+extern const struct ix_link_events ix_device_events;
+void ix_device_connect(struct ix_device *d);
+
+/* reconnect.c */
+/* After a loss, refusal or failure: true and the delay, or false: it gives up. */
+bool ix_reconnect_delay(const struct ix_device *d, bool refused, uint64_t *delay_ns);
+
+/* telemetry.c */
+/* Handles what is due until now; returns the next instant (≤ now: more is due; UINT64_MAX: none). */
+uint64_t ix_telemetry_run(struct ix_device *d, uint64_t now_ns);
+uint64_t ix_telemetry_next(const struct ix_device *d);
+/* Counts the instants before `until_ns` as never sent; the device is not connected. */
+void ix_telemetry_settle(struct ix_device *d, uint64_t until_ns);
+/* The last tick of a stream that came due; false before the first. */
+bool ix_telemetry_last_tick(const struct ix_device *d, size_t stream, uint64_t *tick, uint64_t *instant_ns);
+bool ix_telemetry_is_due(const struct ix_device *d, size_t stream, uint64_t instant_ns, uint64_t *tick);
+uint64_t ix_telemetry_phase(const struct ix_device *d, size_t stream);
+/* One message with the current value of a stream, outside of its schedule. */
+void ix_telemetry_publish_now(struct ix_device *d, size_t stream);
+const char *ix_engine_stamp(struct ix_engine *engine, uint64_t instant_ns);
+
+/* inflight.c */
+/* Publishes and counts everything but the scheduling. */
+int ix_inflight_publish(struct ix_device *d, const struct ix_message *message, uint64_t due_ns);
+/* False beyond max_inflight. */
+bool ix_inflight_has_room(const struct ix_device *d, int qos);
+void ix_inflight_acked(struct ix_device *d, uint16_t token, bool accepted);
+void ix_inflight_lose(struct ix_device *d);
+
+/* dropout.c */
+int ix_group_dropout(struct ix_group *group, const struct ix_record *record, struct ix_error *err);
+void ix_group_deinit_dropouts(struct ix_group *group);
+void ix_device_drop_due(struct ix_device *d, uint64_t now_ns);
+/* A held device is connected again, or will not be. */
+void ix_device_drop_over(struct ix_device *d, bool is_back, uint64_t now_ns);
+
+/* behavior.c */
+/* Makes ready what generators, conditions and hooks keep for a device; undone by close. */
+int ix_behavior_open(struct ix_device *d, struct ix_error *err);
+void ix_behavior_close(struct ix_device *d);
+void ix_behavior_stopping(struct ix_device *d);
+void ix_behavior_connected(struct ix_device *d, bool first, uint64_t now_ns);
+void ix_behavior_keep(struct ix_device *d, size_t stream, const struct ix_value *value);
+/* After a message with the streams of `mask` went out (streams beyond 63 are bit 63). */
+void ix_behavior_sampled(struct ix_device *d, uint64_t mask, uint64_t due_ns);
+void ix_behavior_commanded(struct ix_device *d, size_t command, const json_t *parameters, uint64_t now_ns);
+uint64_t ix_behavior_next(const struct ix_device *d);
+void ix_behavior_run(struct ix_device *d, uint64_t now_ns);
+
+/* device.c */
+struct ix_device_extra *ix_device_extra(struct ix_device *d);
+void ix_device_free_extra(struct ix_device *d);
+
+/* command.c */
+void ix_command_subscribe(struct ix_device *d);
+void ix_command_received(struct ix_device *d, const struct ix_message *message);
+
+/* overrides.c */
+int ix_group_set(struct ix_group *group, const struct ix_record *record, struct ix_error *err);
+/* What a generator class keeps for this device. */
+int ix_overrides_open_device(struct ix_device *d, struct ix_error *err);
+void ix_overrides_close_device(struct ix_device *d);
+const struct ix_generator *ix_device_generator(const struct ix_device *d, size_t stream);
+void ix_overrides_free(struct ix_override **overrides, size_t count);
+
+#endif

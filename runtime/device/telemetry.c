@@ -1,0 +1,319 @@
+/* When samples are due and what is sent. Tick k of a stream is due at base + phase + k · interval; nothing is
+ * stored per stream: the last instant handled (row->cursor_ns) says what comes next. */
+#include "base/random.h"
+#include "device/internal.h"
+
+uint64_t ix_telemetry_phase(const struct ix_device *d, size_t stream)
+{
+    const struct ix_attribute *attribute = &d->group->model->attributes[stream];
+    if (attribute->phase == IX_PHASE_ZERO)
+        return 0;
+    if (attribute->phase == IX_PHASE_FIXED)
+        return attribute->phase_ns;
+    bool combined = d->group->model->connection.combined;
+    uint64_t key = ix_random_key(ix_device_random_key(d), IX_DRAWS_PHASE);
+    return ix_random_below(ix_random_u64(key, combined ? 0 : stream),
+                           combined ? d->group->combined_phase_ns : attribute->interval_ns);
+}
+
+/* Its first instant that was not handled yet. */
+static uint64_t stream_next(const struct ix_device *d, size_t stream)
+{
+    const struct ix_device_row *row = d->row;
+    uint64_t first = row->base_ns + ix_telemetry_phase(d, stream);
+    if (!(row->flags & IX_ROW_TICKED) || row->cursor_ns < first)
+        return first;
+    uint64_t interval = d->group->model->attributes[stream].interval_ns;
+    return first + ((row->cursor_ns - first) / interval + 1) * interval;
+}
+
+bool ix_telemetry_is_due(const struct ix_device *d, size_t stream, uint64_t instant_ns, uint64_t *tick)
+{
+    uint64_t first = d->row->base_ns + ix_telemetry_phase(d, stream);
+    uint64_t interval = d->group->model->attributes[stream].interval_ns;
+    if (instant_ns < first || (instant_ns - first) % interval)
+        return false;
+    *tick = (instant_ns - first) / interval;
+    return true;
+}
+
+/* The earliest instant of all streams; bit s of *due: stream s is due then (from 63 on: perhaps). */
+static uint64_t next_instant(const struct ix_device *d, uint64_t *due)
+{
+    uint64_t next = UINT64_MAX;
+    *due = 0;
+    size_t streams = d->group->model->attribute_count;
+    for (size_t s = 0; s < streams; s++) {
+        uint64_t instant = stream_next(d, s);
+        if (instant > next)
+            continue;
+        if (instant < next)
+            *due = 0;
+        next = instant;
+        *due |= 1ull << (s < 63 ? s : 63);
+    }
+    return next;
+}
+
+uint64_t ix_telemetry_next(const struct ix_device *d)
+{
+    uint64_t due;
+    return ix_device_is_ticking(d) ? next_instant(d, &due) : UINT64_MAX;
+}
+
+bool ix_telemetry_last_tick(const struct ix_device *d, size_t stream, uint64_t *tick, uint64_t *instant_ns)
+{
+    const struct ix_device_row *row = d->row;
+    uint64_t first = row->base_ns + ix_telemetry_phase(d, stream);
+    if (!(row->flags & IX_ROW_TICKED) || row->cursor_ns < first)
+        return false;
+    uint64_t interval = d->group->model->attributes[stream].interval_ns;
+    *tick = (row->cursor_ns - first) / interval;
+    *instant_ns = first + *tick * interval;
+    return true;
+}
+
+static void handled(struct ix_device *d, uint64_t instant_ns)
+{
+    d->row->cursor_ns = instant_ns;
+    d->row->flags |= IX_ROW_TICKED;
+}
+
+const char *ix_engine_stamp(struct ix_engine *engine, uint64_t instant_ns)
+{
+    int64_t wall = ix_clock_wall(&engine->loop->clock, instant_ns);
+    int64_t ms = wall / 1000000;
+    if (ms != engine->stamp_ms) {
+        ix_text_iso8601(engine->stamp, wall);
+        engine->stamp_ms = ms;
+    }
+    return engine->stamp;
+}
+
+/* ---- payloads ---- */
+
+/* {"deviceId":"…","timestamp":"…" */
+static void put_head(struct ix_device *d, uint64_t instant_ns)
+{
+    const struct ix_group *group = d->group;
+    struct ix_buf *out = &group->engine->payload;
+    ix_buf_clear(out);
+    ix_buf_put(out, group->head_json, group->head_len);
+    ix_text_u64(out, d->row->index);
+    ix_buf_put(out, group->tail_json, group->tail_len);
+    ix_buf_put(out, ix_engine_stamp(group->engine, instant_ns), IX_ISO8601_LEN);
+    ix_buf_char(out, '"');
+}
+
+static void put_attribute(struct ix_buf *out, const struct ix_attribute *attribute,
+                          const struct ix_value *value)
+{
+    ix_buf_char(out, ',');
+    ix_buf_str(out, attribute->json_key);
+    ix_value_put_json(out, value);
+}
+
+static void put_raw(struct ix_buf *out, const struct ix_value *value)
+{
+    ix_buf_clear(out);
+    if (value->kind == IX_V_BYTES || value->kind == IX_V_STRING || value->kind == IX_V_JSON)
+        ix_buf_put(out, value->text.data, value->text.len);
+    else
+        ix_value_put_text(out, value);
+}
+
+static const char *put_topic(struct ix_device *d, const struct ix_attribute *attribute, uint64_t instant_ns)
+{
+    struct ix_buf *out = &d->group->engine->topic;
+    const struct ix_template *topic = d->group->model->connection.topic;
+    if (attribute && attribute->topic)
+        topic = attribute->topic;
+    struct ix_template_scope scope = ix_device_scope(d, instant_ns);
+    ix_buf_clear(out);
+    ix_template_render(topic, &scope, out);
+    return ix_buf_cstr(out);
+}
+
+/* ---- one instant ---- */
+
+static bool sample(struct ix_device *d, size_t stream, uint64_t tick, uint64_t instant_ns,
+                   struct ix_value *value)
+{
+    const struct ix_group *group = d->group;
+    const struct ix_generator *generator = ix_device_generator(d, stream);
+    struct ix_draw draw = {.key = ix_draw_key(ix_device_random_key(d), stream),
+                           .tick = tick,
+                           .wall_ns = ix_clock_wall(&group->engine->loop->clock, instant_ns)};
+    if (d->extra && d->extra->instances)
+        draw.instance = d->extra->instances[stream];
+    struct ix_error err;
+    if (generator->class->sample(generator, &draw, value, &err) >= 0)
+        return true;
+    ix_log_repeat(IX_LOG_WARN, group->id, err.text);
+    return false;
+}
+
+static int send_payload(struct ix_device *d, size_t stream, const struct ix_attribute *attribute,
+                        uint64_t instant_ns)
+{
+    struct ix_engine *engine = d->group->engine;
+    const struct ix_connection_spec *spec = &d->group->model->connection;
+    if (engine->payload.overflow) {
+        ix_device_count(d, IX_C_NEVER_SENT_ERROR, 1);
+        ix_log_repeat(IX_LOG_WARN, d->group->id, "a payload is longer than 16 MiB");
+        return -E2BIG;
+    }
+    struct ix_message message = {.topic = put_topic(d, attribute, instant_ns),
+                                 .payload = ix_buf_cstr(&engine->payload),
+                                 .len = engine->payload.len,
+                                 .qos = spec->qos,
+                                 .retain = spec->retain};
+    int rc = ix_inflight_publish(d, &message, instant_ns);
+    if (rc == 0 && engine->config.published)
+        engine->config.published(engine->config.context, d, stream, instant_ns, &message);
+    return rc;
+}
+
+static void publish_stream(struct ix_device *d, size_t stream, uint64_t tick, uint64_t instant_ns)
+{
+    const struct ix_attribute *attribute = &d->group->model->attributes[stream];
+    struct ix_buf *out = &d->group->engine->payload;
+    struct ix_value value;
+    ix_device_count(d, IX_C_SCHEDULED, 1);
+    if (!ix_inflight_has_room(d, d->group->model->connection.qos)) {
+        ix_device_count(d, IX_C_NEVER_SENT_BACKPRESSURE, 1);
+        return;
+    }
+    if (!sample(d, stream, tick, instant_ns, &value)) {
+        ix_device_count(d, IX_C_NEVER_SENT_ERROR, 1);
+        return;
+    }
+    if (attribute->type == IX_TYPE_BINARY) {
+        put_raw(out, &value);
+    } else {
+        put_head(d, instant_ns);
+        put_attribute(out, attribute, &value);
+        ix_buf_str(out, attribute->json_unit);
+        ix_buf_char(out, '}');
+    }
+    if (send_payload(d, stream, attribute, instant_ns) < 0 || !d->extra)
+        return;
+    ix_behavior_keep(d, stream, &value);
+    ix_behavior_sampled(d, 1ull << (stream < 63 ? stream : 63), instant_ns);
+}
+
+/* All streams of the instant in one message. */
+static void publish_combined(struct ix_device *d, uint64_t due, uint64_t instant_ns)
+{
+    const struct ix_model *model = d->group->model;
+    struct ix_buf *out = &d->group->engine->payload;
+    ix_device_count(d, IX_C_SCHEDULED, 1);
+    if (!ix_inflight_has_room(d, model->connection.qos)) {
+        ix_device_count(d, IX_C_NEVER_SENT_BACKPRESSURE, 1);
+        return;
+    }
+    put_head(d, instant_ns);
+    size_t values = 0, last = 0;
+    for (size_t s = 0; s < model->attribute_count; s++) {
+        struct ix_value value;
+        uint64_t tick;
+        if (!(due >> (s < 63 ? s : 63) & 1) || !ix_telemetry_is_due(d, s, instant_ns, &tick) ||
+            !sample(d, s, tick, instant_ns, &value))
+            continue;
+        put_attribute(out, &model->attributes[s], &value);
+        ix_behavior_keep(d, s, &value);
+        values++;
+        last = s;
+    }
+    ix_buf_char(out, '}');
+    if (!values) {
+        ix_device_count(d, IX_C_NEVER_SENT_ERROR, 1);
+        return;
+    }
+    if (send_payload(d, last, NULL, instant_ns) == 0 && d->extra)
+        ix_behavior_sampled(d, due, instant_ns);
+}
+
+static void handle_instant(struct ix_device *d, uint64_t instant_ns, uint64_t due)
+{
+    const struct ix_model *model = d->group->model;
+    handled(d, instant_ns);
+    if (model->connection.combined) {
+        publish_combined(d, due, instant_ns);
+        return;
+    }
+    for (size_t s = 0; s < model->attribute_count; s++) {
+        uint64_t tick;
+        if (!(due >> (s < 63 ? s : 63) & 1) || !ix_telemetry_is_due(d, s, instant_ns, &tick))
+            continue;
+        if (d->stage == IX_S_UP) {
+            publish_stream(d, s, tick, instant_ns);
+        } else if (ix_device_is_ticking(d)) { /* a script disconnected it between two streams */
+            ix_device_count(d, IX_C_SCHEDULED, 1);
+            ix_device_count(d, IX_C_NEVER_SENT_OFFLINE, 1);
+        }
+    }
+}
+
+/* ---- offline ---- */
+
+/* Of all streams together, counted without visiting each instant. */
+static void settle_streams(struct ix_device *d, uint64_t until_ns)
+{
+    uint64_t missed = 0, last = 0;
+    for (size_t s = 0; s < d->group->model->attribute_count; s++) {
+        uint64_t interval = d->group->model->attributes[s].interval_ns;
+        uint64_t next = stream_next(d, s);
+        if (next >= until_ns)
+            continue;
+        uint64_t more = (until_ns - 1 - next) / interval;
+        missed += more + 1;
+        if (next + more * interval > last)
+            last = next + more * interval;
+    }
+    if (missed) {
+        handled(d, last);
+        ix_device_count(d, IX_C_SCHEDULED, missed);
+        ix_device_count(d, IX_C_NEVER_SENT_OFFLINE, missed);
+    }
+}
+
+void ix_telemetry_settle(struct ix_device *d, uint64_t until_ns)
+{
+    if (!(d->row->flags & IX_ROW_BASE))
+        return;
+    if (!d->group->model->connection.combined) {
+        settle_streams(d, until_ns);
+        return;
+    }
+    /* One message for streams that coincide: instants are counted one by one, as devices that are offline
+     * wake at each of them anyway. */
+    uint64_t instant, due;
+    while ((instant = next_instant(d, &due)) < until_ns) {
+        handled(d, instant);
+        ix_device_count(d, IX_C_SCHEDULED, 1);
+        ix_device_count(d, IX_C_NEVER_SENT_OFFLINE, 1);
+    }
+}
+
+uint64_t ix_telemetry_run(struct ix_device *d, uint64_t now_ns)
+{
+    for (int n = 0; n < IX_CATCH_UP; n++) {
+        if (!ix_device_is_ticking(d))
+            return UINT64_MAX;
+        uint64_t due, instant = next_instant(d, &due);
+        if (instant > now_ns)
+            return instant;
+        if (d->stage == IX_S_UP)
+            handle_instant(d, instant, due);
+        else
+            ix_telemetry_settle(d, now_ns + 1);
+    }
+    return ix_telemetry_next(d);
+}
+
+void ix_telemetry_publish_now(struct ix_device *d, size_t stream)
+{
+    if (d->stage == IX_S_UP)
+        publish_stream(d, stream, 0, ix_engine_now(d->group->engine));
+}
