@@ -25,7 +25,10 @@ MAIN_OBJ := $(patsubst runtime/%.c,$(BUILD)/obj/%.o,$(filter $(MAIN),$(SOURCES))
 EMBEDDED := $(sort $(shell find lua models -name '*.lua' -o -name '*.json' -path 'models/*' -o -name '*.csv' -path 'models/*' 2>/dev/null))
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps run test unit-programs lint format bench install clean help
+FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+RUNS     ?= 20000
+
+.PHONY: all deps run test unit-programs fuzz fuzz-programs lint format bench install clean help
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/iotix
@@ -48,6 +51,13 @@ test: deps
 	@BUILD=$(BUILD) tests/run.sh $(PART)
 
 unit-programs: $(UNIT)
+
+## make fuzz      mutated inputs against the parsers, under the sanitizers; RUNS=20000 of each
+fuzz: deps
+	@$(MAKE) --no-print-directory SANITIZE=address,undefined fuzz-programs
+
+fuzz-programs: $(FUZZ)
+	@for program in $(FUZZ); do $$program $(RUNS) || exit 1; done
 
 ## make lint      formatting, layering, banned functions, Lua and Python checks
 lint: deps
@@ -96,4 +106,8 @@ $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libiotix.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libiotix.a $(LIBS) -lcmocka
 
--include $(patsubst %.o,%.d,$(OBJECTS) $(MAIN_OBJ)) $(addsuffix .d,$(UNIT))
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libiotix.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -Itests/fuzz $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libiotix.a $(LIBS)
+
+-include $(patsubst %.o,%.d,$(OBJECTS) $(MAIN_OBJ)) $(addsuffix .d,$(UNIT) $(FUZZ))
