@@ -1,0 +1,333 @@
+#include "protocol/mqtt_link.h"
+
+#include "base/log.h"
+
+#include <mqtt_protocol.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* One read event takes at most this many messages, so that one busy subscriber does not starve the others. */
+#define READ_BATCH 32
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+static void on_wheel(struct ix_wheel_entry *entry, uint64_t now_ns);
+
+/* --- Callbacks of the library: they only note what happened, or hand an event on. */
+
+static void on_connect(struct mosquitto *client, void *context, int code, int flags,
+                       const mosquitto_property *properties)
+{
+    struct ix_mqtt_link *link = context;
+    struct ix_mqtt_transport *transport = link->transport;
+    (void)client;
+    if (!ix_mqtt_link_lives(link) || link->state != IX_MQTT_CONNECTING)
+        return;
+    if (code != 0) {
+        link->refused = true;
+        ix_mqtt_link_end(link, ix_mqtt_connack_text(transport->version, code));
+        return;
+    }
+    mosquitto_property_read_int16(properties, MQTT_PROP_RECEIVE_MAXIMUM, &link->window, false);
+    mosquitto_property_read_int16(properties, MQTT_PROP_SERVER_KEEP_ALIVE, &link->keepalive_s, false);
+    link->state = IX_MQTT_CONNECTED;
+    ix_wheel_cancel(transport->loop->wheel, &link->wheel);
+    if (link->keepalive_s > 0)
+        ix_wheel_add(transport->loop->wheel, &link->wheel,
+                     ix_clock_now(&transport->loop->clock) + link->keepalive_s * 250000000ull);
+    transport->events.connected(link->owner, (flags & 1) != 0);
+}
+
+/* May come twice. The library has closed the descriptor already: it must not be watched a moment longer. */
+static void on_disconnect(struct mosquitto *client, void *context, int code,
+                          const mosquitto_property *properties)
+{
+    int error = errno;
+    struct ix_mqtt_link *link = context;
+    (void)client;
+    (void)properties;
+    if (!ix_mqtt_link_lives(link))
+        return;
+    if (link->transport->tls != NULL && (link->alert != 0 || error == EPROTO))
+        ix_mqtt_link_end(link, ix_mqtt_tls_reason(link));
+    else
+        ix_mqtt_link_end(link, ix_mqtt_loss_text(code, error));
+}
+
+static void on_publish(struct mosquitto *client, void *context, int id, int code,
+                       const mosquitto_property *properties)
+{
+    struct ix_mqtt_link *link = context;
+    (void)client;
+    (void)properties;
+    if (link->publishing) {
+        link->published = true;
+        return;
+    }
+    if (link->state != IX_MQTT_CONNECTED)
+        return;
+    if (link->pending > 0)
+        link->pending--;
+    /* Successes are below 0x80, among them 0x10, "no matching subscribers". */
+    if (link->transport->events.acked != NULL)
+        link->transport->events.acked(link->owner, (uint16_t)id, code < MQTT_RC_UNSPECIFIED);
+}
+
+static void on_message(struct mosquitto *client, void *context, const struct mosquitto_message *received,
+                       const mosquitto_property *properties)
+{
+    struct ix_mqtt_link *link = context;
+    (void)client;
+    (void)properties;
+    link->received = true;
+    if (link->state != IX_MQTT_CONNECTED || link->transport->events.message == NULL)
+        return;
+    struct ix_message message = {
+        .topic = received->topic,
+        .payload = received->payload,
+        .len = (size_t)received->payloadlen,
+        .qos = received->qos,
+        .retain = received->retain,
+    };
+    link->transport->events.message(link->owner, &message);
+}
+
+static void on_subscribe(struct mosquitto *client, void *context, int id, int count, const int *granted,
+                         const mosquitto_property *properties)
+{
+    struct ix_mqtt_link *link = context;
+    (void)client;
+    (void)id;
+    (void)properties;
+    for (int i = 0; i < count; i++)
+        if (granted[i] >= MQTT_RC_UNSPECIFIED)
+            ix_log_repeat(IX_LOG_WARN, link->transport->target.server_name,
+                          "the server refused a subscription");
+}
+
+void ix_mqtt_link_prepare(struct ix_mqtt_link *link)
+{
+    link->wheel.fire = on_wheel;
+    mosquitto_connect_v5_callback_set(link->client, on_connect);
+    mosquitto_disconnect_v5_callback_set(link->client, on_disconnect);
+    mosquitto_publish_v5_callback_set(link->client, on_publish);
+    mosquitto_message_v5_callback_set(link->client, on_message);
+    mosquitto_subscribe_v5_callback_set(link->client, on_subscribe);
+}
+
+/* --- The end of a link. */
+
+static void stop(struct ix_mqtt_link *link)
+{
+    if (link->polled && link->interest != 0)
+        uv_poll_stop(&link->poll);
+    link->interest = 0;
+    ix_wheel_cancel(link->transport->loop->wheel, &link->wheel);
+}
+
+void ix_mqtt_link_end(struct ix_mqtt_link *link, const char *reason)
+{
+    if (!ix_mqtt_link_lives(link))
+        return;
+    stop(link);
+    link->reason = reason;
+}
+
+void ix_mqtt_link_end_later(struct ix_mqtt_link *link, const char *reason)
+{
+    if (!ix_mqtt_link_lives(link))
+        return;
+    ix_mqtt_link_end(link, reason);
+    ix_wheel_add(link->transport->loop->wheel, &link->wheel, 0);
+}
+
+void ix_mqtt_link_silence(struct ix_mqtt_link *link)
+{
+    stop(link);
+    link->state = IX_MQTT_SILENT;
+}
+
+void ix_mqtt_transport_drop(struct ix_mqtt_transport *transport)
+{
+    if (transport->links > 0 || !transport->released)
+        return;
+    SSL_CTX_free(transport->tls);
+    mosquitto_property_free_all(&transport->properties);
+    free(transport);
+}
+
+/* Outside of any callback of the library, with the descriptor still open unless the library closed it. */
+static void destroy(void *context)
+{
+    struct ix_mqtt_link *link = context;
+    int fd = mosquitto_socket(link->client);
+    if (fd >= 0 && link->way == IX_WAY_ABORT) {
+        struct linger reset = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        if (mosquitto_ssl_get(link->client) != NULL)
+            SSL_set_quiet_shutdown(mosquitto_ssl_get(link->client), 1);
+    } else if (fd >= 0 && link->reason == NULL) {
+        mosquitto_disconnect(link->client);
+    }
+    mosquitto_destroy(link->client);
+    link->transport->links--;
+    ix_mqtt_transport_drop(link->transport);
+    free(link);
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    destroy(handle->data);
+}
+
+void ix_mqtt_link_dispose(struct ix_mqtt_link *link)
+{
+    stop(link);
+    link->state = IX_MQTT_CLOSED;
+    if (link->polled)
+        uv_close((uv_handle_t *)&link->poll, on_poll_closed);
+    else
+        ix_loop_defer(link->transport->loop, destroy, link);
+}
+
+static void finish(struct ix_mqtt_link *link)
+{
+    enum ix_outcome outcome = IX_FAILED;
+    if (link->refused)
+        outcome = IX_REFUSED;
+    else if (link->state == IX_MQTT_CONNECTED)
+        outcome = IX_LOST;
+    link->way = IX_WAY_CLOSE;
+    ix_mqtt_link_dispose(link);
+    link->transport->events.closed(link->owner, outcome, link->reason);
+}
+
+/* --- Driving the library. */
+
+static void read_some(struct ix_mqtt_link *link)
+{
+    for (int i = 0; i < READ_BATCH && link->state < IX_MQTT_SILENT; i++) {
+        link->received = false;
+        errno = 0;
+        int code = mosquitto_loop_read(link->client, 1);
+        int error = errno;
+        if (link->handshaking)
+            ix_mqtt_tls_step(link, code, error);
+        if (code != MOSQ_ERR_SUCCESS)
+            ix_mqtt_link_end(link, ix_mqtt_loss_text(code, error));
+        if (link->reason != NULL || !link->received)
+            return;
+    }
+}
+
+/* One pass: with more, the library may report a disconnect twice. */
+static void write_some(struct ix_mqtt_link *link)
+{
+    errno = 0;
+    int code = mosquitto_loop_write(link->client, 1);
+    if (code != MOSQ_ERR_SUCCESS)
+        ix_mqtt_link_end(link, ix_mqtt_loss_text(code, errno));
+}
+
+/* Reads what came before the fault, until the fault itself surfaces. */
+static void read_fault(struct ix_mqtt_link *link)
+{
+    int fd = mosquitto_socket(link->client);
+    for (int i = 0; i < READ_BATCH && ix_mqtt_link_lives(link); i++)
+        read_some(link);
+    int error = 0;
+    socklen_t len = sizeof(error);
+    if (ix_mqtt_link_lives(link)) {
+        (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+        ix_mqtt_link_end(link, ix_mqtt_errno_text(error));
+    }
+}
+
+void ix_mqtt_link_watch(struct ix_mqtt_link *link)
+{
+    int wanted = UV_READABLE;
+    if (link->handshaking)
+        wanted = SSL_want_write((SSL *)mosquitto_ssl_get(link->client)) ? UV_WRITABLE : UV_READABLE;
+    else if (mosquitto_want_write(link->client))
+        wanted |= UV_WRITABLE;
+    if (wanted == link->interest)
+        return;
+    link->interest = (uint8_t)wanted;
+    uv_poll_start(&link->poll, wanted, on_poll);
+}
+
+/* After the library has returned: what its callbacks noted takes effect. */
+static void settle(struct ix_mqtt_link *link)
+{
+    if (link->state >= IX_MQTT_SILENT)
+        return;
+    if (link->reason != NULL)
+        finish(link);
+    else
+        ix_mqtt_link_watch(link);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct ix_mqtt_link *link = poll->data;
+    bool full = (link->interest & UV_WRITABLE) != 0 && (events & UV_WRITABLE) == 0;
+    link->inside = true;
+    if (status < 0) {
+        link->interest = 0; /* libuv stops a handle that reports an error */
+        read_fault(link);
+    } else if ((events & UV_READABLE) != 0 || link->handshaking) {
+        read_some(link);
+    }
+    if (ix_mqtt_link_lives(link) && !link->handshaking && !full && mosquitto_want_write(link->client))
+        write_some(link);
+    link->inside = false;
+    settle(link);
+}
+
+static const char *timeout_text(const struct ix_mqtt_link *link)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+    struct sockaddr_storage peer;
+    socklen_t peer_len = sizeof(peer);
+    int fd = mosquitto_socket(link->client);
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
+        return ix_mqtt_errno_text(error);
+    if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) != 0)
+        return "connection timed out";
+    return link->handshaking ? "connection timed out in the TLS handshake"
+                             : "connection timed out waiting for CONNACK";
+}
+
+static void on_wheel(struct ix_wheel_entry *entry, uint64_t now_ns)
+{
+    struct ix_mqtt_link *link =
+        (struct ix_mqtt_link *)(void *)((char *)entry - offsetof(struct ix_mqtt_link, wheel));
+    if (link->reason == NULL && link->state == IX_MQTT_CONNECTING) {
+        ix_mqtt_link_end(link, timeout_text(link));
+    } else if (link->reason == NULL) {
+        ix_wheel_add(link->transport->loop->wheel, &link->wheel, now_ns + link->keepalive_s * 250000000ull);
+        link->inside = true;
+        errno = 0;
+        int code = mosquitto_loop_misc(link->client);
+        if (code != MOSQ_ERR_SUCCESS)
+            ix_mqtt_link_end(link, ix_mqtt_loss_text(code, errno));
+        link->inside = false;
+    }
+    settle(link);
+}
+
+void ix_mqtt_link_begin(struct ix_mqtt_link *link)
+{
+    struct ix_loop *loop = link->transport->loop;
+    int rc = uv_poll_init(&loop->uv, &link->poll, mosquitto_socket(link->client));
+    if (rc != 0) {
+        ix_mqtt_link_end_later(link, ix_mqtt_errno_text(-rc));
+        return;
+    }
+    link->poll.data = link;
+    link->polled = true;
+    if (link->transport->tls != NULL)
+        ix_mqtt_tls_attach(link);
+    ix_wheel_add(loop->wheel, &link->wheel, ix_clock_now(&loop->clock) + link->transport->connect_timeout_ns);
+    ix_mqtt_link_watch(link);
+}

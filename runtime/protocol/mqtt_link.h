@@ -1,0 +1,105 @@
+/* One MQTT connection as the adapter drives it; private to the mqtt*.c files.
+ *
+ * libmosquitto runs in its external-loop mode: one uv_poll_t and one descriptor for each link, one wheel
+ * entry for everything that is due by time. The library must not be re-entered, so its callbacks only note
+ * what happened or hand an event on; a link ends after the library has returned, and the client object is
+ * freed in the poll handle's close callback. After a loss the client object is never used again: nothing is
+ * re-sent, the owner decides what becomes of unacknowledged messages. */
+#ifndef IX_PROTOCOL_MQTT_LINK_H
+#define IX_PROTOCOL_MQTT_LINK_H
+
+#include "protocol/protocol.h"
+
+#include <mosquitto.h>
+#include <openssl/ssl.h>
+
+/* What the links of a group share. */
+struct ix_mqtt_transport {
+    struct ix_loop *loop;
+    struct ix_link_events events;
+    struct ix_target target;
+    SSL_CTX *tls;                   /* NULL: plain TCP */
+    mosquitto_property *properties; /* of CONNECT, MQTT 5 only */
+    uint64_t connect_timeout_ns;
+    size_t links; /* not yet freed */
+    int version;  /* 4 or 5 */
+    int keepalive_s;
+    bool clean_session;
+    bool released;
+};
+
+enum ix_mqtt_state {
+    IX_MQTT_CONNECTING, /* until CONNACK */
+    IX_MQTT_CONNECTED,
+    IX_MQTT_SILENT, /* keeps its socket, does nothing */
+    IX_MQTT_CLOSED, /* no events any more; waits for being freed */
+};
+
+struct ix_mqtt_link {
+    uv_poll_t poll;
+    struct ix_wheel_entry wheel; /* connecting: the deadline; connected: housekeeping; ended: `closed` */
+    struct ix_mqtt_transport *transport;
+    void *owner;
+    struct mosquitto *client;
+    const char *reason;   /* why it ended; NULL while it has not */
+    uint16_t pending;     /* publishes whose `acked` is still to come */
+    uint16_t window;      /* the server's Receive Maximum */
+    uint16_t keepalive_s; /* the server may have changed it */
+    uint8_t state;        /* enum ix_mqtt_state */
+    uint8_t way;          /* enum ix_way, once closed by the owner */
+    uint8_t interest;     /* what `poll` waits for: UV_READABLE | UV_WRITABLE, 0: stopped */
+    uint8_t alert;        /* TLS alert that the server sent, 0: none */
+    bool polled;          /* `poll` is initialised: it must be closed */
+    bool inside;          /* the library is on the stack: events come from one of its callbacks */
+    bool handshaking;     /* TLS */
+    bool refused;         /* by CONNACK */
+    bool publishing;      /* inside the owner's publish */
+    bool published;       /* … and the bytes are with the kernel */
+    bool received;        /* a message came in this loop_read */
+};
+_Static_assert(sizeof(struct ix_mqtt_link) <= sizeof(uv_poll_t) + 160, "a link's memory budget");
+
+static inline bool ix_mqtt_link_lives(const struct ix_mqtt_link *link)
+{
+    return link->reason == NULL && link->state < IX_MQTT_SILENT;
+}
+
+/* Sets the callbacks of a new client. */
+void ix_mqtt_link_prepare(struct ix_mqtt_link *link);
+/* Starts watching the descriptor and the deadline of a client that has begun to connect. What goes wrong
+ * ends the link on a later turn. */
+void ix_mqtt_link_begin(struct ix_mqtt_link *link);
+/* Notes why the link has ended; `closed` follows after the library has returned. Later reasons are ignored.
+ */
+void ix_mqtt_link_end(struct ix_mqtt_link *link, const char *reason);
+/* The same from inside a call of the owner: `closed` follows on a later turn. */
+void ix_mqtt_link_end_later(struct ix_mqtt_link *link, const char *reason);
+/* No event any more, but the socket stays. */
+void ix_mqtt_link_silence(struct ix_mqtt_link *link);
+/* Waits for what the library wants next; after every call into it. */
+void ix_mqtt_link_watch(struct ix_mqtt_link *link);
+/* No event any more; frees the link when that is safe. */
+void ix_mqtt_link_dispose(struct ix_mqtt_link *link);
+/* Counts a link out; frees a released transport with its last one. */
+void ix_mqtt_transport_drop(struct ix_mqtt_transport *transport);
+
+/* mqtt_interpose.c: while `on`, socketpair() fails and bind() leaves the choice of the port to connect(). */
+void ix_mqtt_interpose(bool on);
+
+/* mqtt_tls.c */
+int ix_mqtt_tls_new(const struct ix_connection_spec *spec, const struct ix_target *target, SSL_CTX **tls,
+                    struct ix_error *err);
+/* After the client has begun to connect. */
+void ix_mqtt_tls_attach(struct ix_mqtt_link *link);
+/* After each step of a handshake, with the library's code and the errno: is it done, or has it failed? */
+void ix_mqtt_tls_step(struct ix_mqtt_link *link, int code, int error);
+/* Why a TLS connection failed; the text is valid until the next call. */
+const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link);
+
+/* mqtt_reason.c: short, stable, lower case texts. */
+const char *ix_mqtt_connack_text(int version, int code);
+/* `code`: an MQTT 5 reason code ≥ 0x80, or one of libmosquitto's; `error`: the errno that came with it. */
+const char *ix_mqtt_loss_text(int code, int error);
+const char *ix_mqtt_errno_text(int error);
+
+#endif
