@@ -95,13 +95,19 @@ static void on_subscribe(struct mosquitto *client, void *context, int id, int co
                          const mosquitto_property *properties)
 {
     struct ix_mqtt_link *link = context;
+    struct ix_mqtt_transport *transport = link->transport;
+    bool accepted = count > 0;
     (void)client;
     (void)id;
     (void)properties;
+    if (link->state != IX_MQTT_CONNECTED)
+        return;
     for (int i = 0; i < count; i++)
-        if (granted[i] >= MQTT_RC_UNSPECIFIED)
-            ix_log_repeat(IX_LOG_WARN, link->transport->target.server_name,
-                          "the server refused a subscription");
+        accepted = accepted && granted[i] < MQTT_RC_UNSPECIFIED;
+    if (transport->events.subscribed != NULL)
+        transport->events.subscribed(link->owner, accepted);
+    else if (!accepted)
+        ix_log_repeat(IX_LOG_WARN, transport->target.server_name, "the server refused a subscription");
 }
 
 void ix_mqtt_link_prepare(struct ix_mqtt_link *link)
