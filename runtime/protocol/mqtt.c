@@ -125,6 +125,11 @@ static int check_identity(const struct ix_identity *identity, struct ix_error *e
 {
     if (identity->client_id == NULL || identity->client_id[0] == '\0')
         return ix_fail(err, -EINVAL, "the MQTT client id is empty");
+    /* mosquitto_new closes descriptor 0 if the id is not valid. */
+    if (mosquitto_validate_utf8(identity->client_id, (int)strlen(identity->client_id)) != MOSQ_ERR_SUCCESS)
+        return ix_fail(err, -EINVAL,
+                       "the MQTT client id '%s' is not valid UTF-8 text without control characters",
+                       identity->client_id);
     if (identity->username == NULL && identity->password != NULL)
         return ix_fail(err, -EINVAL, "%s: MQTT takes no password without a user name", identity->client_id);
     if (identity->will_len > UINT16_MAX)
@@ -166,7 +171,7 @@ static int mqtt_connect(struct ix_transport *opaque, const struct ix_identity *i
     rc = argument_error(code);
     if (rc != 0) {
         discard(link);
-        return ix_fail(err, rc, "%s: client id, user name, password or will cannot be sent by MQTT: %s",
+        return ix_fail(err, rc, "%s: user name, password or will cannot be sent by MQTT: %s",
                        identity->client_id, mosquitto_strerror(code));
     }
     transport->links++;
@@ -175,7 +180,7 @@ static int mqtt_connect(struct ix_transport *opaque, const struct ix_identity *i
         ix_mqtt_link_end_later(link, ix_mqtt_loss_text(code, error));
         return 0;
     }
-    ix_mqtt_link_begin(link);
+    ix_mqtt_link_begin(link, error);
     return 0;
 }
 

@@ -322,7 +322,7 @@ static void on_wheel(struct ix_wheel_entry *entry, uint64_t now_ns)
     settle(link);
 }
 
-void ix_mqtt_link_begin(struct ix_mqtt_link *link)
+void ix_mqtt_link_begin(struct ix_mqtt_link *link, int error)
 {
     struct ix_loop *loop = link->transport->loop;
     int rc = uv_poll_init(&loop->uv, &link->poll, mosquitto_socket(link->client));

@@ -66,9 +66,9 @@ static inline bool ix_mqtt_link_lives(const struct ix_mqtt_link *link)
 
 /* Sets the callbacks of a new client. */
 void ix_mqtt_link_prepare(struct ix_mqtt_link *link);
-/* Starts watching the descriptor and the deadline of a client that has begun to connect. What goes wrong
- * ends the link on a later turn. */
-void ix_mqtt_link_begin(struct ix_mqtt_link *link);
+/* Starts watching the descriptor and the deadline of a client that has begun to connect; `error` is the errno
+ * that this left. What goes wrong ends the link on a later turn. */
+void ix_mqtt_link_begin(struct ix_mqtt_link *link, int error);
 /* Notes why the link has ended; `closed` follows after the library has returned. Later reasons are ignored.
  */
 void ix_mqtt_link_end(struct ix_mqtt_link *link, const char *reason);
@@ -89,8 +89,8 @@ void ix_mqtt_interpose(bool on);
 /* mqtt_tls.c */
 int ix_mqtt_tls_new(const struct ix_connection_spec *spec, const struct ix_target *target, SSL_CTX **tls,
                     struct ix_error *err);
-/* After the client has begun to connect. */
-void ix_mqtt_tls_attach(struct ix_mqtt_link *link);
+/* After the client has begun to connect, which includes the first step of the handshake. */
+void ix_mqtt_tls_attach(struct ix_mqtt_link *link, int error);
 /* After each step of a handshake, with the library's code and the errno: is it done, or has it failed? */
 void ix_mqtt_tls_step(struct ix_mqtt_link *link, int code, int error);
 /* Why a TLS connection failed; the text is valid until the next call. */

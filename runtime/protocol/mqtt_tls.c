@@ -122,15 +122,6 @@ int ix_mqtt_tls_new(const struct ix_connection_spec *spec, const struct ix_targe
     return 0;
 }
 
-void ix_mqtt_tls_attach(struct ix_mqtt_link *link)
-{
-    SSL *ssl = mosquitto_ssl_get(link->client);
-    if (ssl == NULL)
-        return;
-    SSL_set_ex_data(ssl, link_index, link);
-    link->handshaking = true;
-}
-
 /* The library takes a connection that was refused or closed in the handshake for one that needs patience:
  * only the BIO knows that nothing more will come. */
 void ix_mqtt_tls_step(struct ix_mqtt_link *link, int code, int error)
@@ -150,6 +141,16 @@ void ix_mqtt_tls_step(struct ix_mqtt_link *link, int code, int error)
         ix_mqtt_link_end(link, ix_mqtt_tls_reason(link));
 }
 
+void ix_mqtt_tls_attach(struct ix_mqtt_link *link, int error)
+{
+    SSL *ssl = mosquitto_ssl_get(link->client);
+    if (ssl == NULL)
+        return;
+    SSL_set_ex_data(ssl, link_index, link);
+    link->handshaking = true;
+    ix_mqtt_tls_step(link, MOSQ_ERR_SUCCESS, error);
+}
+
 const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link)
 {
     static char text[192];
@@ -157,8 +158,9 @@ const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link)
     long verified = ssl != NULL ? SSL_get_verify_result(ssl) : X509_V_OK;
     if (verified != X509_V_OK && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE) {
         const char *why = X509_verify_cert_error_string(verified);
-        snprintf(text, sizeof(text), "certificate not accepted: %c%s", tolower((unsigned char)why[0]),
-                 why[0] != '\0' ? why + 1 : "");
+        snprintf(text, sizeof(text), "certificate not accepted: %s", why);
+        if (why[0] != '\0' && islower((unsigned char)why[1]))
+            text[strlen(text) - strlen(why)] = (char)tolower((unsigned char)why[0]);
         return text;
     }
     if (link->alert != 0) {

@@ -1,0 +1,538 @@
+/* MQTT links when something is wrong: servers that hang up, stay silent or refuse, full sockets, and owners
+ * that close a link at the worst moment. */
+#include "mqtt_fixture.h"
+
+#include <malloc.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+
+/* --- Answers of the fake server. */
+
+static const uint8_t connack_v3[] = {0x20, 2, 0, 0};
+
+static size_t put(uint8_t *out, const uint8_t *bytes, size_t len)
+{
+    memcpy(out, bytes, len);
+    return len;
+}
+
+static size_t accept_v3(const uint8_t *packet, size_t len, uint8_t *out)
+{
+    (void)len;
+    return packet[0] == 0x10 ? put(out, connack_v3, sizeof(connack_v3)) : 0;
+}
+
+/* --- No connection. */
+
+static void test_a_server_that_never_answers_times_out(void **state)
+{
+    (void)state;
+    fake_start(NULL, true, false);
+    struct ix_connection_spec spec = plain_spec(4);
+    spec.connect_timeout_ns = 50000000;
+    struct ix_transport *transport = open_transport(&spec, fake.port);
+    struct device d = {0};
+    int before = open_descriptors();
+    start(transport, &d, "d");
+    wait_for(&d.closed, 1);
+    assert_int_equal(d.outcome, IX_FAILED);
+    assert_string_equal(d.reason, "connection timed out waiting for CONNACK");
+    fake_stop();
+    assert_int_equal(open_descriptors(), before - 1); /* the listener's */
+    ix_protocol_mqtt.release(transport);
+}
+
+static void test_an_unreachable_server_times_out(void **state)
+{
+    (void)state;
+    /* A listener whose queue is full drops every further SYN. */
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fillers[4];
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    for (size_t i = 0; i < IX_ARRAY_LEN(fillers); i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(fillers[i], (struct sockaddr *)&address, len);
+    }
+    struct ix_connection_spec spec = plain_spec(4);
+    spec.connect_timeout_ns = 50000000;
+    struct ix_transport *transport = open_transport(&spec, ntohs(address.sin_port));
+    struct device d = {0};
+    start(transport, &d, "d");
+    wait_for(&d.closed, 1);
+    assert_int_equal(d.outcome, IX_FAILED);
+    assert_string_equal(d.reason, "connection timed out");
+    for (size_t i = 0; i < IX_ARRAY_LEN(fillers); i++)
+        close(fillers[i]);
+    close(listener);
+    ix_protocol_mqtt.release(transport);
+}
+
+static void test_a_server_that_hangs_up_is_a_failure(void **state)
+{
+    (void)state;
+    fake_start(NULL, false, true);
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, fake.port);
+    struct device d = {0};
+    start(transport, &d, "d");
+    wait_for(&d.closed, 1);
+    assert_int_equal(d.outcome, IX_FAILED);
+    assert_true(strcmp(d.reason, "connection closed by the server") == 0 ||
+                strcmp(d.reason, "connection reset") == 0);
+    fake_stop();
+    ix_protocol_mqtt.release(transport);
+}
+
+static void test_every_failure_comes_later_and_once(void **state)
+{
+    (void)state;
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, 1); /* nobody listens on port 1 */
+    struct device refused = {0}, no_source = {0}, closed_at_once = {0};
+    start(transport, &refused, "refused");
+    /* An address of a documentation network (RFC 5737): bind fails inside connect. */
+    start_as(transport, &no_source,
+             &(struct ix_identity){.client_id = "no-source", .bind_address = "192.0.2.1"});
+    start_as(transport, &closed_at_once,
+             &(struct ix_identity){.client_id = "closed-at-once", .bind_address = "192.0.2.1"});
+    end(&closed_at_once, IX_WAY_CLOSE);
+    wait_for(&refused.closed, 1);
+    wait_for(&no_source.closed, 1);
+    run_for(20);
+    assert_string_equal(refused.reason, "connection refused");
+    assert_string_equal(no_source.reason, "no free source port or address");
+    assert_int_equal(refused.closed + no_source.closed, 2);
+    assert_int_equal(closed_at_once.closed, 0);
+    ix_protocol_mqtt.release(transport);
+}
+
+static void test_exhausted_descriptors_are_a_failure(void **state)
+{
+    (void)state;
+    struct rlimit before, none = {0, 0};
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, 1);
+    struct device d = {0};
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    start(transport, &d, "d");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    wait_for(&d.closed, 1);
+    assert_int_equal(d.outcome, IX_FAILED);
+    assert_string_equal(d.reason, "too many open files");
+    ix_protocol_mqtt.release(transport);
+}
+
+static void test_an_impossible_identity_is_an_error(void **state)
+{
+    (void)state;
+    static const struct {
+        struct ix_identity identity;
+        const char *expected;
+    } cases[] = {
+        {{.client_id = ""}, "client id is empty"},
+        {{.client_id = "d", .password = "p"}, "no password without a user name"},
+        {{.client_id = "d", .bind_address = "localhost"}, "is not numeric"},
+        {{.client_id = "bad \xff"}, "not valid UTF-8"},
+        {{.client_id = "d", .username = "bad \xff"}, "cannot be sent by MQTT"},
+        {{.client_id = "d", .will_topic = "a/#"}, "cannot be sent by MQTT"},
+        {{.client_id = "d", .will_topic = "w", .will_len = 70000}, "longer than MQTT's limit"},
+    };
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, 1);
+    struct ix_error err;
+    struct ix_link *link = NULL;
+    struct device d = {0};
+    int before = open_descriptors();
+    for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
+        assert_true(ix_protocol_mqtt.connect(transport, &cases[i].identity, &d, &link, &err) < 0);
+        if (strstr(err.text, cases[i].expected) == NULL)
+            fail_msg("'%s' does not say '%s'", err.text, cases[i].expected);
+    }
+    run_for(10);
+    assert_int_equal(d.closed, 0); /* no event follows an error */
+    assert_int_equal(open_descriptors(), before);
+    struct ix_target by_name = {.address = "localhost", .server_name = "localhost", .port = 1883};
+    struct ix_transport *other = NULL;
+    assert_int_equal(ix_protocol_mqtt.open(&loop, &spec, &by_name, &device_events, &other, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "not a numeric address"));
+    ix_protocol_mqtt.release(transport);
+}
+
+/* --- Refusals and reasons. */
+
+static uint8_t refusal[8];
+static size_t refusal_len;
+
+static size_t refuse(const uint8_t *packet, size_t len, uint8_t *out)
+{
+    (void)len;
+    return packet[0] == 0x10 ? put(out, refusal, refusal_len) : 0;
+}
+
+static void test_refusals_name_their_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        int version;
+        uint8_t code;
+        const char *reason;
+    } cases[] = {
+        {4, 1, "unsupported protocol version"},
+        {4, 2, "identifier rejected"},
+        {4, 3, "server unavailable"},
+        {4, 4, "bad user name or password"},
+        {4, 5, "not authorised"},
+        {5, 0x85, "identifier rejected"},
+        {5, 0x86, "bad user name or password"},
+        {5, 0x87, "not authorised"},
+        {5, 0x88, "server unavailable"},
+        {5, 0x89, "server busy"},
+        {5, 0x9f, "connection rate exceeded"},
+    };
+    fake_start(refuse, false, false);
+    for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
+        const uint8_t v3[] = {0x20, 2, 0, cases[i].code}, v5[] = {0x20, 3, 0, cases[i].code, 0};
+        refusal_len = cases[i].version == 5 ? put(refusal, v5, sizeof(v5)) : put(refusal, v3, sizeof(v3));
+        struct ix_connection_spec spec = plain_spec(cases[i].version);
+        struct ix_transport *transport = open_transport(&spec, fake.port);
+        struct device d = {0};
+        start(transport, &d, "d");
+        wait_for(&d.closed, 1);
+        assert_int_equal(d.outcome, IX_REFUSED);
+        assert_string_equal(d.reason, cases[i].reason);
+        ix_protocol_mqtt.release(transport);
+        wait_for(&fake.ended, (int)i + 1);
+    }
+    fake_stop();
+}
+
+static void test_the_servers_disconnect_names_its_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t code;
+        const char *reason;
+    } cases[] = {{0x8e, "session taken over"},
+                 {0x8b, "server shutting down"},
+                 {0x98, "administrative action"},
+                 {0x8d, "keep-alive timed out"}};
+    fake_start(refuse, false, false); /* CONNACK and DISCONNECT at once */
+    for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
+        const uint8_t both[] = {0x20, 3, 0, 0, 0, 0xe0, 1, cases[i].code};
+        refusal_len = put(refusal, both, sizeof(both));
+        struct ix_connection_spec spec = plain_spec(5);
+        struct ix_transport *transport = open_transport(&spec, fake.port);
+        struct device d = {0};
+        start(transport, &d, "d");
+        wait_for(&d.closed, 1);
+        assert_int_equal(d.connected, 1);
+        assert_int_equal(d.outcome, IX_LOST);
+        assert_string_equal(d.reason, cases[i].reason);
+        ix_protocol_mqtt.release(transport);
+        wait_for(&fake.ended, (int)i + 1);
+    }
+    fake_stop();
+}
+
+static int pings;
+
+/* Wants a packet each second (Server Keep Alive), and answers the first ping only. */
+static size_t tire_of_pings(const uint8_t *packet, size_t len, uint8_t *out)
+{
+    static const uint8_t connack[] = {0x20, 6, 0, 0, 3, 0x13, 0, 1}, pong[] = {0xd0, 0};
+    (void)len;
+    if (packet[0] == 0x10)
+        return put(out, connack, sizeof(connack));
+    if (packet[0] == 0xc0 && ++pings == 1)
+        return put(out, pong, sizeof(pong));
+    return 0;
+}
+
+static void test_a_dead_server_is_noticed_by_its_missing_pong(void **state)
+{
+    (void)state;
+    fake_start(tire_of_pings, false, false);
+    pings = 0;
+    struct ix_connection_spec spec = plain_spec(5);
+    struct ix_transport *transport = open_transport(&spec, fake.port);
+    struct device d = {0};
+    start_and_wait(transport, &d, "d");
+    wait_for(&d.closed, 1);
+    assert_int_equal(pings, 2);
+    assert_int_equal(d.outcome, IX_LOST);
+    assert_string_equal(d.reason, "keep-alive timed out");
+    fake_stop();
+    ix_protocol_mqtt.release(transport);
+}
+
+/* --- A socket that takes no more. */
+
+static void test_messages_that_the_kernel_does_not_take_are_pending(void **state)
+{
+    (void)state;
+    static char payload[60000];
+    fake_start(accept_v3, false, false);
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, fake.port);
+    struct device d = {0};
+    start_and_wait(transport, &d, "d");
+    uv_read_stop((uv_stream_t *)&fake.peer);
+    struct ix_message message = {.topic = "t", .payload = payload, .len = sizeof(payload)};
+    uint16_t first = 0, token;
+    int sent = 0, pending = 0;
+    d.inside_call = 1;
+    while (pending < 5 && sent < 1000) {
+        int rc = ix_protocol_mqtt.publish(d.link, &message, pending == 0 ? &first : &token);
+        assert_true(rc == 0 || rc == IX_PUBLISHED);
+        sent++;
+        pending += rc == 0;
+    }
+    /* The socket has room again before the loop notices: writing now would report the first five. */
+    run_for(0);
+    d.inside_call = 0;
+    assert_int_equal(pending, 5);
+    assert_int_equal(d.acked, 0);
+    fake.packets = 0;
+    uv_read_start((uv_stream_t *)&fake.peer, fake_alloc, fake_read);
+    wait_for(&d.acked, 5);
+    assert_int_equal(d.last_token, (uint16_t)(first + 4)); /* in order */
+    wait_for(&fake.packets, sent);
+    assert_int_equal(publish(&d, "t", "more", 0, NULL), IX_PUBLISHED);
+    wait_for(&fake.packets, sent + 1);
+    end(&d, IX_WAY_CLOSE);
+    fake_stop();
+    ix_protocol_mqtt.release(transport);
+}
+
+/* --- Owners that close inside events. */
+
+static const char *close_at;
+static enum ix_way close_by;
+
+static void close_inside(struct device *d, const char *event)
+{
+    if (strcmp(event, close_at) != 0 || d->link == NULL)
+        return;
+    ix_protocol_mqtt.close(d->link, close_by);
+    if (strcmp(event, "closed") != 0)
+        d->link = NULL;
+}
+
+static void test_a_link_may_be_closed_inside_its_events(void **state)
+{
+    (void)state;
+    static const char *const events[] = {"connected", "subscribed", "message", "acked"};
+    start_broker(NULL);
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, ix_broker_port(broker));
+    int before = open_descriptors();
+    for (size_t i = 0; i < IX_ARRAY_LEN(events) * 2; i++) {
+        struct device d = {.hook = close_inside};
+        close_at = events[i / 2];
+        close_by = i % 2 == 0 ? IX_WAY_CLOSE : IX_WAY_ABORT;
+        start_and_wait(transport, &d, "d");
+        if (d.link != NULL)
+            subscribe(&d, "t", 0);
+        if (d.link != NULL && strcmp(close_at, "acked") == 0) {
+            assert_int_equal(publish(&d, "t", "x", 1, NULL), 0);
+            wait_for(&d.acked, 1);
+        } else if (d.link != NULL) {
+            /* Two, so that one is still unread when the first closes the link. */
+            assert_int_equal(publish(&d, "t", "x", 0, NULL), IX_PUBLISHED);
+            assert_int_equal(publish(&d, "t", "x", 0, NULL), IX_PUBLISHED);
+            wait_for(&d.messages, 1);
+        }
+        run_for(10);
+        assert_null(d.link);
+        assert_int_equal(d.closed, 0);
+        assert_true(d.messages <= 1);
+        assert_int_equal(open_descriptors(), before);
+    }
+    ix_protocol_mqtt.release(transport);
+}
+
+static struct ix_transport *released_inside;
+
+static void release_inside(struct device *d, const char *event)
+{
+    close_inside(d, event);
+    ix_protocol_mqtt.release(released_inside);
+}
+
+static void test_closing_in_closed_and_releasing_there_is_harmless(void **state)
+{
+    (void)state;
+    struct ix_connection_spec spec = plain_spec(4);
+    released_inside = open_transport(&spec, 1);
+    struct device d = {.hook = release_inside};
+    close_at = "closed";
+    start(released_inside, &d, "d");
+    wait_for(&d.closed, 1);
+    run_for(10);
+    assert_int_equal(d.closed, 1);
+}
+
+static void answer_inside(struct device *d, const char *event)
+{
+    struct ix_message answer = {.topic = "answers", .payload = "done", .len = 4};
+    uint16_t token;
+    if (strcmp(event, "message") == 0 && d->messages == 1)
+        assert_int_equal(ix_protocol_mqtt.publish(d->link, &answer, &token), 0);
+}
+
+static void test_an_answer_from_inside_an_event_is_sent_at_once(void **state)
+{
+    (void)state;
+    start_broker(NULL);
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, ix_broker_port(broker));
+    struct device d = {.hook = answer_inside}, asker = {0};
+    start_and_wait(transport, &d, "d");
+    start_and_wait(transport, &asker, "asker");
+    subscribe(&d, "questions", 0);
+    subscribe(&asker, "answers", 0);
+    assert_int_equal(publish(&asker, "questions", "?", 0, NULL), IX_PUBLISHED);
+    wait_for(&asker.messages, 1);
+    assert_int_equal(d.acked, 1);
+    end(&d, IX_WAY_CLOSE);
+    end(&asker, IX_WAY_CLOSE);
+    ix_protocol_mqtt.release(transport);
+}
+
+/* --- Cost. */
+
+#define MANY 500
+
+static struct device many[MANY];
+
+static void connect_many(struct ix_transport *transport, size_t count)
+{
+    memset(many, 0, sizeof(many));
+    for (size_t i = 0; i < count; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "d%zu", i);
+        start(transport, &many[i], id);
+    }
+    for (size_t i = 0; i < count; i++)
+        wait_for(&many[i].connected, 1);
+}
+
+static void test_a_device_costs_one_descriptor(void **state)
+{
+    (void)state;
+    start_broker(NULL);
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, ix_broker_port(broker));
+    int before = open_descriptors();
+    connect_many(transport, MANY);
+    assert_int_equal(open_descriptors() - before, MANY);
+    for (size_t i = 0; i < MANY; i++)
+        end(&many[i], IX_WAY_ABORT);
+    run_for(20);
+    assert_int_equal(open_descriptors(), before);
+    ix_protocol_mqtt.release(transport);
+}
+
+static void churn(struct ix_transport *transport)
+{
+    connect_many(transport, 300);
+    for (size_t i = 0; i < 300; i++) {
+        assert_int_equal(publish(&many[i], "t", "payload", (int)(i % 3), NULL), i % 3 == 0);
+        if (i % 7 == 0)
+            ix_protocol_mqtt.silence(many[i].link);
+    }
+    run_for(10);
+    for (size_t i = 0; i < 300; i++)
+        end(&many[i], i % 2 == 0 ? IX_WAY_CLOSE : IX_WAY_ABORT);
+    run_for(20);
+}
+
+static void test_connecting_again_and_again_leaks_nothing(void **state)
+{
+    (void)state;
+    start_broker(NULL);
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, ix_broker_port(broker));
+    churn(transport);
+    int descriptors = open_descriptors();
+    size_t heap = mallinfo2().uordblks;
+    for (int i = 0; i < 4; i++)
+        churn(transport);
+    assert_int_equal(open_descriptors(), descriptors);
+    /* A leak of one object for each client would be 1,200 times its size. */
+    assert_true(mallinfo2().uordblks < heap + 16384);
+    ix_protocol_mqtt.release(transport);
+}
+
+static void test_a_source_address_leaves_the_port_to_the_kernel(void **state)
+{
+    (void)state;
+    fake_start(accept_v3, false, false);
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, fake.port);
+    struct device d = {0};
+    start_as(transport, &d, &(struct ix_identity){.client_id = "d", .bind_address = "127.0.0.9"});
+    wait_for(&d.connected, 1);
+    struct sockaddr_in peer, local;
+    int len = sizeof(peer), found = 0;
+    uv_tcp_getpeername(&fake.peer, (struct sockaddr *)&peer, &len);
+    assert_int_equal(ntohl(peer.sin_addr.s_addr), 0x7f000009);
+    for (int fd = 3; fd < 64; fd++) {
+        socklen_t local_len = sizeof(local), size = sizeof(int);
+        int no_port = 0;
+        if (getsockname(fd, (struct sockaddr *)&local, &local_len) != 0 || local.sin_family != AF_INET ||
+            local.sin_addr.s_addr != peer.sin_addr.s_addr)
+            continue;
+        assert_int_equal(getsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &no_port, &size), 0);
+        assert_int_equal(no_port, 1);
+        found++;
+    }
+    assert_int_equal(found, 1);
+    end(&d, IX_WAY_CLOSE);
+    fake_stop();
+    ix_protocol_mqtt.release(transport);
+}
+
+static void test_only_mqtt_is_spoken(void **state)
+{
+    (void)state;
+    struct ix_error err = {0};
+    assert_ptr_equal(ix_protocol_find(IX_PROTOCOL_MQTT, &err), &ix_protocol_mqtt);
+    assert_null(ix_protocol_find(IX_PROTOCOL_COAP, &err));
+    assert_int_equal(err.code, -ENOTSUP);
+    assert_non_null(strstr(err.text, "MQTT only, not by CoAP"));
+    assert_null(ix_protocol_find(IX_PROTOCOL_HTTP, &err));
+    assert_non_null(strstr(err.text, "HTTP"));
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], IX_BROKER_EXEC) == 0)
+        return ix_broker_exec_main(argc, argv);
+#define WITH_LOOP(test) cmocka_unit_test_setup_teardown(test, set_up_loop, tear_down_loop)
+    const struct CMUnitTest tests[] = {
+        WITH_LOOP(test_a_server_that_never_answers_times_out),
+        WITH_LOOP(test_an_unreachable_server_times_out),
+        WITH_LOOP(test_a_server_that_hangs_up_is_a_failure),
+        WITH_LOOP(test_every_failure_comes_later_and_once),
+        WITH_LOOP(test_exhausted_descriptors_are_a_failure),
+        WITH_LOOP(test_an_impossible_identity_is_an_error),
+        WITH_LOOP(test_refusals_name_their_reason),
+        WITH_LOOP(test_the_servers_disconnect_names_its_reason),
+        WITH_LOOP(test_a_dead_server_is_noticed_by_its_missing_pong),
+        WITH_LOOP(test_messages_that_the_kernel_does_not_take_are_pending),
+        WITH_LOOP(test_a_link_may_be_closed_inside_its_events),
+        WITH_LOOP(test_closing_in_closed_and_releasing_there_is_harmless),
+        WITH_LOOP(test_an_answer_from_inside_an_event_is_sent_at_once),
+        WITH_LOOP(test_a_device_costs_one_descriptor),
+        WITH_LOOP(test_connecting_again_and_again_leaks_nothing),
+        WITH_LOOP(test_a_source_address_leaves_the_port_to_the_kernel),
+        cmocka_unit_test(test_only_mqtt_is_spoken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
