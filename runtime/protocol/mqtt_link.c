@@ -333,7 +333,11 @@ void ix_mqtt_link_begin(struct ix_mqtt_link *link, int error)
     link->poll.data = link;
     link->polled = true;
     if (link->transport->tls != NULL)
-        ix_mqtt_tls_attach(link);
+        ix_mqtt_tls_attach(link, error);
+    if (link->reason != NULL) {
+        ix_wheel_add(loop->wheel, &link->wheel, 0);
+        return;
+    }
     ix_wheel_add(loop->wheel, &link->wheel, ix_clock_now(&loop->clock) + link->transport->connect_timeout_ns);
     ix_mqtt_link_watch(link);
 }
