@@ -47,7 +47,7 @@ static void on_disconnect(struct mosquitto *client, void *context, int code,
     (void)properties;
     if (!ix_mqtt_link_lives(link))
         return;
-    if (link->transport->tls != NULL && (link->alert != 0 || error == EPROTO))
+    if (link->transport->tls != NULL && ix_mqtt_tls_reason(link) != NULL)
         ix_mqtt_link_end(link, ix_mqtt_tls_reason(link));
     else
         ix_mqtt_link_end(link, ix_mqtt_loss_text(code, error));

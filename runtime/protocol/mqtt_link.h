@@ -93,7 +93,7 @@ int ix_mqtt_tls_new(const struct ix_connection_spec *spec, const struct ix_targe
 void ix_mqtt_tls_attach(struct ix_mqtt_link *link, int error);
 /* After each step of a handshake, with the library's code and the errno: is it done, or has it failed? */
 void ix_mqtt_tls_step(struct ix_mqtt_link *link, int code, int error);
-/* Why a TLS connection failed; the text is valid until the next call. */
+/* Why a connection failed as far as TLS knows, NULL if it does not; valid until the next call. */
 const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link);
 
 /* mqtt_reason.c: short, stable, lower case texts. */

@@ -168,5 +168,11 @@ const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link)
                  SSL_alert_desc_string_long(link->alert));
         return text;
     }
-    return link->handshaking ? "TLS handshake failed" : "TLS error";
+    if (link->handshaking)
+        return "TLS handshake failed";
+    /* With TLS 1.3 a server judges our certificate after we have finished, and its alert may be overtaken by
+     * the end of the connection. */
+    if (link->state == IX_MQTT_CONNECTING)
+        return "connection closed by the server after the TLS handshake";
+    return NULL;
 }

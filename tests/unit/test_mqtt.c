@@ -218,6 +218,8 @@ static void test_a_killed_broker_is_a_lost_connection(void **state)
         assert_true(strcmp(devices[i].reason, "connection closed by the server") == 0 ||
                     strcmp(devices[i].reason, "connection reset") == 0);
     }
+    wait_for(&broker_ended, 1);
+    assert_non_null(strstr(broker_problem, "killed by signal 9"));
     struct device late = {0};
     start(transport, &late, "late");
     wait_for(&late.closed, 1);

@@ -214,7 +214,9 @@ static void test_a_broker_may_want_a_certificate(void **state)
     struct ix_connection_spec spec = tls_spec();
     const char *reason = attempt(&spec, "broker.test", ix_broker_port(broker));
     assert_non_null(reason);
-    assert_non_null(strstr(reason, "TLS alert from the server: "));
+    /* The server's alert, unless the end of the connection overtakes it. */
+    if (strcmp(reason, "TLS alert from the server: certificate required") != 0)
+        assert_string_equal(reason, "connection closed by the server after the TLS handshake");
     spec.cert_file = client_file;
     assert_null(attempt(&spec, "broker.test", ix_broker_port(broker)));
 }
