@@ -116,9 +116,19 @@ static int begin_connect(struct ix_mqtt_link *link, const char *bind_address)
     if (transport->properties != NULL)
         (void)mosquitto_connect_bind_v5(link->client, "", 0, transport->keepalive_s, NULL,
                                         transport->properties);
+    if (transport->tls != NULL)
+        ix_mqtt_tls_begin(link);
     errno = 0;
-    return mosquitto_connect_bind_async(link->client, transport->target.address, transport->target.port,
-                                        transport->keepalive_s, bind_address);
+    int code = mosquitto_connect_bind_async(link->client, transport->target.address, transport->target.port,
+                                            transport->keepalive_s, bind_address);
+    int error = errno;
+    if (transport->tls != NULL)
+        ix_mqtt_tls_attach(link, error);
+    if (code == MOSQ_ERR_TLS)
+        ix_mqtt_link_end(link, ix_mqtt_tls_reason(link));
+    else if (code != MOSQ_ERR_SUCCESS && argument_error(code) == 0)
+        ix_mqtt_link_end(link, ix_mqtt_loss_text(code, error));
+    return code;
 }
 
 static int check_identity(const struct ix_identity *identity, struct ix_error *err)
@@ -166,7 +176,6 @@ static int mqtt_connect(struct ix_transport *opaque, const struct ix_identity *i
         code = configure(link, identity);
     if (code == MOSQ_ERR_SUCCESS)
         code = begin_connect(link, identity->bind_address);
-    int error = errno;
     ix_mqtt_interpose(false);
     rc = argument_error(code);
     if (rc != 0) {
@@ -176,11 +185,7 @@ static int mqtt_connect(struct ix_transport *opaque, const struct ix_identity *i
     }
     transport->links++;
     *out = (struct ix_link *)(void *)link;
-    if (code != MOSQ_ERR_SUCCESS) {
-        ix_mqtt_link_end_later(link, ix_mqtt_loss_text(code, error));
-        return 0;
-    }
-    ix_mqtt_link_begin(link, error);
+    ix_mqtt_link_begin(link);
     return 0;
 }
 

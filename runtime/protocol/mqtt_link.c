@@ -322,22 +322,18 @@ static void on_wheel(struct ix_wheel_entry *entry, uint64_t now_ns)
     settle(link);
 }
 
-void ix_mqtt_link_begin(struct ix_mqtt_link *link, int error)
+void ix_mqtt_link_begin(struct ix_mqtt_link *link)
 {
     struct ix_loop *loop = link->transport->loop;
-    int rc = uv_poll_init(&loop->uv, &link->poll, mosquitto_socket(link->client));
-    if (rc != 0) {
-        ix_mqtt_link_end_later(link, ix_mqtt_errno_text(-rc));
-        return;
-    }
-    link->poll.data = link;
-    link->polled = true;
-    if (link->transport->tls != NULL)
-        ix_mqtt_tls_attach(link, error);
+    int rc = link->reason == NULL ? uv_poll_init(&loop->uv, &link->poll, mosquitto_socket(link->client)) : 0;
+    if (rc != 0)
+        ix_mqtt_link_end(link, ix_mqtt_errno_text(-rc));
     if (link->reason != NULL) {
         ix_wheel_add(loop->wheel, &link->wheel, 0);
         return;
     }
+    link->poll.data = link;
+    link->polled = true;
     ix_wheel_add(loop->wheel, &link->wheel, ix_clock_now(&loop->clock) + link->transport->connect_timeout_ns);
     ix_mqtt_link_watch(link);
 }

@@ -49,6 +49,7 @@ struct ix_mqtt_link {
     uint8_t way;          /* enum ix_way, once closed by the owner */
     uint8_t interest;     /* what `poll` waits for: UV_READABLE | UV_WRITABLE, 0: stopped */
     uint8_t alert;        /* TLS alert that the server sent, 0: none */
+    uint8_t rejected;     /* why we did not accept the server's certificate (X509_V_…), 0: no complaint */
     bool polled;          /* `poll` is initialised: it must be closed */
     bool inside;          /* the library is on the stack: events come from one of its callbacks */
     bool handshaking;     /* TLS */
@@ -66,9 +67,9 @@ static inline bool ix_mqtt_link_lives(const struct ix_mqtt_link *link)
 
 /* Sets the callbacks of a new client. */
 void ix_mqtt_link_prepare(struct ix_mqtt_link *link);
-/* Starts watching the descriptor and the deadline of a client that has begun to connect; `error` is the errno
- * that this left. What goes wrong ends the link on a later turn. */
-void ix_mqtt_link_begin(struct ix_mqtt_link *link, int error);
+/* Starts watching the descriptor and the deadline of a client that has begun to connect. If the link has
+ * ended already, or does so here, `closed` follows on a later turn. */
+void ix_mqtt_link_begin(struct ix_mqtt_link *link);
 /* Notes why the link has ended; `closed` follows after the library has returned. Later reasons are ignored.
  */
 void ix_mqtt_link_end(struct ix_mqtt_link *link, const char *reason);
@@ -89,7 +90,8 @@ void ix_mqtt_interpose(bool on);
 /* mqtt_tls.c */
 int ix_mqtt_tls_new(const struct ix_connection_spec *spec, const struct ix_target *target, SSL_CTX **tls,
                     struct ix_error *err);
-/* After the client has begun to connect, which includes the first step of the handshake. */
+/* Before the client begins to connect, which includes the first step of the handshake, and after it. */
+void ix_mqtt_tls_begin(struct ix_mqtt_link *link);
 void ix_mqtt_tls_attach(struct ix_mqtt_link *link, int error);
 /* After each step of a handshake, with the library's code and the errno: is it done, or has it failed? */
 void ix_mqtt_tls_step(struct ix_mqtt_link *link, int code, int error);

@@ -21,6 +21,9 @@ static bool is_numeric(const char *name)
     return inet_pton(AF_INET, name, buffer) == 1 || inet_pton(AF_INET6, name, buffer) == 1;
 }
 
+/* The link whose client begins to connect: its handshake may end before anybody can attach it to the SSL. */
+static struct ix_mqtt_link *connecting;
+
 /* Context of a failure: the last thing OpenSSL complained about. */
 static int fail(struct ix_error *err, const char *what, const char *file)
 {
@@ -51,11 +54,15 @@ static void on_info(const SSL *ssl, int where, int value)
         char *name = is_numeric(target->server_name) ? NULL : target->server_name;
         SSL_set_tlsext_host_name((SSL *)ssl, name);
     }
-    if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT) {
-        struct ix_mqtt_link *link = SSL_get_ex_data(ssl, link_index);
-        if (link != NULL && (value & 0xff) != SSL3_AD_CLOSE_NOTIFY)
-            link->alert = (uint8_t)value;
-    }
+    struct ix_mqtt_link *link = SSL_get_ex_data(ssl, link_index);
+    if (link == NULL)
+        link = connecting;
+    if (link == NULL)
+        return;
+    if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value & 0xff) != SSL3_AD_CLOSE_NOTIFY)
+        link->alert = (uint8_t)value;
+    if ((where & SSL_CB_WRITE_ALERT) == SSL_CB_WRITE_ALERT && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE)
+        link->rejected = (uint8_t)SSL_get_verify_result(ssl);
 }
 
 static int set_verification(SSL_CTX *tls, const struct ix_connection_spec *spec, const char *name,
@@ -141,31 +148,38 @@ void ix_mqtt_tls_step(struct ix_mqtt_link *link, int code, int error)
         ix_mqtt_link_end(link, ix_mqtt_tls_reason(link));
 }
 
+void ix_mqtt_tls_begin(struct ix_mqtt_link *link)
+{
+    connecting = link;
+    link->handshaking = true;
+}
+
 void ix_mqtt_tls_attach(struct ix_mqtt_link *link, int error)
 {
+    connecting = NULL;
     SSL *ssl = mosquitto_ssl_get(link->client);
     if (ssl == NULL)
         return;
     SSL_set_ex_data(ssl, link_index, link);
-    link->handshaking = true;
     ix_mqtt_tls_step(link, MOSQ_ERR_SUCCESS, error);
 }
 
 const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link)
 {
     static char text[192];
-    const SSL *ssl = mosquitto_ssl_get(link->client);
-    long verified = ssl != NULL ? SSL_get_verify_result(ssl) : X509_V_OK;
-    if (verified != X509_V_OK && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE) {
-        const char *why = X509_verify_cert_error_string(verified);
+    if (link->rejected != X509_V_OK) {
+        const char *why = X509_verify_cert_error_string(link->rejected);
         snprintf(text, sizeof(text), "certificate not accepted: %s", why);
         if (why[0] != '\0' && islower((unsigned char)why[1]))
             text[strlen(text) - strlen(why)] = (char)tolower((unsigned char)why[0]);
         return text;
     }
     if (link->alert != 0) {
-        snprintf(text, sizeof(text), "TLS alert from the server: %s",
-                 SSL_alert_desc_string_long(link->alert));
+        /* OpenSSL 3.0 does not know the name of this one. */
+        const char *name = link->alert == TLS13_AD_CERTIFICATE_REQUIRED
+                               ? "certificate required"
+                               : SSL_alert_desc_string_long(link->alert);
+        snprintf(text, sizeof(text), "TLS alert from the server: %s", name);
         return text;
     }
     if (link->handshaking)
