@@ -124,10 +124,8 @@ static int begin_connect(struct ix_mqtt_link *link, const char *bind_address)
     int error = errno;
     if (transport->tls != NULL)
         ix_mqtt_tls_attach(link, error);
-    if (code == MOSQ_ERR_TLS)
-        ix_mqtt_link_end(link, ix_mqtt_tls_reason(link));
-    else if (code != MOSQ_ERR_SUCCESS && argument_error(code) == 0)
-        ix_mqtt_link_end(link, ix_mqtt_loss_text(code, error));
+    if (code != MOSQ_ERR_SUCCESS && argument_error(code) == 0)
+        ix_mqtt_link_fault(link, code, error);
     return code;
 }
 
@@ -210,7 +208,7 @@ static int failed_call(struct ix_mqtt_link *link, int code, int error)
     int rc = argument_error(code);
     if (rc != 0)
         return rc;
-    ix_mqtt_link_end_later(link, ix_mqtt_loss_text(code, error));
+    ix_mqtt_link_fault_later(link, code, error);
     return -ENOTCONN;
 }
 

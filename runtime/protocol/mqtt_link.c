@@ -45,12 +45,7 @@ static void on_disconnect(struct mosquitto *client, void *context, int code,
     struct ix_mqtt_link *link = context;
     (void)client;
     (void)properties;
-    if (!ix_mqtt_link_lives(link))
-        return;
-    if (link->transport->tls != NULL && ix_mqtt_tls_reason(link) != NULL)
-        ix_mqtt_link_end(link, ix_mqtt_tls_reason(link));
-    else
-        ix_mqtt_link_end(link, ix_mqtt_loss_text(code, error));
+    ix_mqtt_link_fault(link, code, error);
 }
 
 static void on_publish(struct mosquitto *client, void *context, int id, int code,
@@ -138,11 +133,17 @@ void ix_mqtt_link_end(struct ix_mqtt_link *link, const char *reason)
     link->reason = reason;
 }
 
-void ix_mqtt_link_end_later(struct ix_mqtt_link *link, const char *reason)
+void ix_mqtt_link_fault(struct ix_mqtt_link *link, int code, int error)
+{
+    const char *reason = link->transport->tls != NULL ? ix_mqtt_tls_reason(link, code) : NULL;
+    ix_mqtt_link_end(link, reason != NULL ? reason : ix_mqtt_loss_text(code, error));
+}
+
+void ix_mqtt_link_fault_later(struct ix_mqtt_link *link, int code, int error)
 {
     if (!ix_mqtt_link_lives(link))
         return;
-    ix_mqtt_link_end(link, reason);
+    ix_mqtt_link_fault(link, code, error);
     ix_wheel_add(link->transport->loop->wheel, &link->wheel, 0);
 }
 
@@ -219,7 +220,7 @@ static void read_some(struct ix_mqtt_link *link)
         if (link->handshaking)
             ix_mqtt_tls_step(link, code, error);
         if (code != MOSQ_ERR_SUCCESS)
-            ix_mqtt_link_end(link, ix_mqtt_loss_text(code, error));
+            ix_mqtt_link_fault(link, code, error);
         if (link->reason != NULL || !link->received)
             return;
     }
@@ -231,7 +232,7 @@ static void write_some(struct ix_mqtt_link *link)
     errno = 0;
     int code = mosquitto_loop_write(link->client, 1);
     if (code != MOSQ_ERR_SUCCESS)
-        ix_mqtt_link_end(link, ix_mqtt_loss_text(code, errno));
+        ix_mqtt_link_fault(link, code, errno);
 }
 
 /* Reads what came before the fault, until the fault itself surfaces. */
@@ -316,7 +317,7 @@ static void on_wheel(struct ix_wheel_entry *entry, uint64_t now_ns)
         errno = 0;
         int code = mosquitto_loop_misc(link->client);
         if (code != MOSQ_ERR_SUCCESS)
-            ix_mqtt_link_end(link, ix_mqtt_loss_text(code, errno));
+            ix_mqtt_link_fault(link, code, errno);
         link->inside = false;
     }
     settle(link);

@@ -73,8 +73,10 @@ void ix_mqtt_link_begin(struct ix_mqtt_link *link);
 /* Notes why the link has ended; `closed` follows after the library has returned. Later reasons are ignored.
  */
 void ix_mqtt_link_end(struct ix_mqtt_link *link, const char *reason);
+/* The same with a code of the library and the errno that came with it. */
+void ix_mqtt_link_fault(struct ix_mqtt_link *link, int code, int error);
 /* The same from inside a call of the owner: `closed` follows on a later turn. */
-void ix_mqtt_link_end_later(struct ix_mqtt_link *link, const char *reason);
+void ix_mqtt_link_fault_later(struct ix_mqtt_link *link, int code, int error);
 /* No event any more, but the socket stays. */
 void ix_mqtt_link_silence(struct ix_mqtt_link *link);
 /* Waits for what the library wants next; after every call into it. */
@@ -96,7 +98,7 @@ void ix_mqtt_tls_attach(struct ix_mqtt_link *link, int error);
 /* After each step of a handshake, with the library's code and the errno: is it done, or has it failed? */
 void ix_mqtt_tls_step(struct ix_mqtt_link *link, int code, int error);
 /* Why a connection failed as far as TLS knows, NULL if it does not; valid until the next call. */
-const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link);
+const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link, int code);
 
 /* mqtt_reason.c: short, stable, lower case texts. */
 const char *ix_mqtt_connack_text(int version, int code);

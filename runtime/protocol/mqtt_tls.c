@@ -145,7 +145,7 @@ void ix_mqtt_tls_step(struct ix_mqtt_link *link, int code, int error)
     else if (code == MOSQ_ERR_SUCCESS)
         ix_mqtt_link_end(link, "connection closed by the server in the TLS handshake");
     else
-        ix_mqtt_link_end(link, ix_mqtt_tls_reason(link));
+        ix_mqtt_link_fault(link, code, error);
 }
 
 void ix_mqtt_tls_begin(struct ix_mqtt_link *link)
@@ -164,7 +164,7 @@ void ix_mqtt_tls_attach(struct ix_mqtt_link *link, int error)
     ix_mqtt_tls_step(link, MOSQ_ERR_SUCCESS, error);
 }
 
-const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link)
+const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link, int code)
 {
     static char text[192];
     if (link->rejected != X509_V_OK) {
@@ -183,7 +183,7 @@ const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link)
         return text;
     }
     if (link->handshaking)
-        return "TLS handshake failed";
+        return code == MOSQ_ERR_TLS ? "TLS handshake failed" : NULL;
     /* With TLS 1.3 a server judges our certificate after we have finished, and its alert may be overtaken by
      * the end of the connection. */
     if (link->state == IX_MQTT_CONNECTING)
