@@ -49,8 +49,10 @@ static void try_connect(struct ix_broker *broker);
 
 /* --- Its program and its settings. */
 
-static char *find_program(void)
+static char *find_program(const char *given)
 {
+    if (given != NULL)
+        return access(given, X_OK) == 0 ? ix_strdup(given) : NULL;
     const char *path = getenv("PATH");
     char *folders = ix_asprintf("%s:/usr/sbin:/usr/local/sbin:/sbin", path != NULL ? path : "");
     char *found = NULL;
@@ -293,7 +295,7 @@ int ix_broker_start(struct ix_loop *loop, const struct ix_broker_config *config,
     int rc = check_port(config->port, err);
     if (rc != 0)
         return rc;
-    char *program = find_program();
+    char *program = find_program(config->program);
     if (program == NULL)
         return ix_fail(err, -ENOENT,
                        "the embedded broker needs mosquitto, which is not installed: run `apt-get install "

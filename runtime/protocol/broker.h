@@ -10,6 +10,7 @@
 struct ix_broker;
 
 struct ix_broker_config {
+    const char *program; /* NULL: mosquitto, from PATH or where systems keep their daemons */
     uint16_t port;       /* on 127.0.0.1; 0: a free one */
     const char *options; /* further lines for mosquitto.conf; NULL: none */
     /* Called once, later: `failure` is NULL when the broker accepts connections, else says why it does not;
@@ -21,7 +22,7 @@ struct ix_broker_config {
     void *context;
 };
 
-/* Fails at once if mosquitto is not installed. `options` is copied. */
+/* Fails at once if mosquitto is not installed. The strings are copied. */
 int ix_broker_start(struct ix_loop *loop, const struct ix_broker_config *config, struct ix_broker **broker,
                     struct ix_error *err);
 /* The port it listens on, once ready. */

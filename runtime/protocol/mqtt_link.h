@@ -97,8 +97,8 @@ void ix_mqtt_tls_begin(struct ix_mqtt_link *link);
 void ix_mqtt_tls_attach(struct ix_mqtt_link *link, int error);
 /* After each step of a handshake, with the library's code and the errno: is it done, or has it failed? */
 void ix_mqtt_tls_step(struct ix_mqtt_link *link, int code, int error);
-/* Why a connection failed as far as TLS knows, NULL if it does not; valid until the next call. */
-const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link, int code);
+/* Why a connection failed as far as TLS knows, NULL if it does not. */
+const char *ix_mqtt_tls_reason(const struct ix_mqtt_link *link, int code);
 
 /* mqtt_reason.c: short, stable, lower case texts. */
 const char *ix_mqtt_connack_text(int version, int code);

@@ -164,24 +164,37 @@ void ix_mqtt_tls_attach(struct ix_mqtt_link *link, int error)
     ix_mqtt_tls_step(link, MOSQ_ERR_SUCCESS, error);
 }
 
-const char *ix_mqtt_tls_reason(struct ix_mqtt_link *link, int code)
+/* Reasons with a name in them, made once each: a link keeps its reason until `closed`. */
+static const char *certificate_text(uint8_t code)
 {
-    static char text[192];
-    if (link->rejected != X509_V_OK) {
-        const char *why = X509_verify_cert_error_string(link->rejected);
-        snprintf(text, sizeof(text), "certificate not accepted: %s", why);
+    static char *texts[UINT8_MAX + 1];
+    if (texts[code] == NULL) {
+        const char *why = X509_verify_cert_error_string(code);
+        char *text = ix_asprintf("certificate not accepted: %s", why);
         if (why[0] != '\0' && islower((unsigned char)why[1]))
             text[strlen(text) - strlen(why)] = (char)tolower((unsigned char)why[0]);
-        return text;
+        texts[code] = text;
     }
-    if (link->alert != 0) {
-        /* OpenSSL 3.0 does not know the name of this one. */
-        const char *name = link->alert == TLS13_AD_CERTIFICATE_REQUIRED
-                               ? "certificate required"
-                               : SSL_alert_desc_string_long(link->alert);
-        snprintf(text, sizeof(text), "TLS alert from the server: %s", name);
-        return text;
-    }
+    return texts[code];
+}
+
+static const char *alert_text(uint8_t code)
+{
+    static char *texts[UINT8_MAX + 1];
+    /* OpenSSL 3.0 does not know the name of this one. */
+    const char *name =
+        code == TLS13_AD_CERTIFICATE_REQUIRED ? "certificate required" : SSL_alert_desc_string_long(code);
+    if (texts[code] == NULL)
+        texts[code] = ix_asprintf("TLS alert from the server: %s", name);
+    return texts[code];
+}
+
+const char *ix_mqtt_tls_reason(const struct ix_mqtt_link *link, int code)
+{
+    if (link->rejected != X509_V_OK)
+        return certificate_text(link->rejected);
+    if (link->alert != 0)
+        return alert_text(link->alert);
     if (link->handshaking)
         return code == MOSQ_ERR_TLS ? "TLS handshake failed" : NULL;
     /* With TLS 1.3 a server judges our certificate after we have finished, and its alert may be overtaken by

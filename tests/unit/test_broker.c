@@ -1,0 +1,194 @@
+/* The embedded broker: where it listens, what it says when it cannot, and that nothing of it stays behind. */
+#include "mqtt_fixture.h"
+
+#include <sys/wait.h>
+
+static int processes_of(const char *program)
+{
+    int count = 0;
+    DIR *dir = opendir("/proc");
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        char path[300], line[64] = "";
+        long ppid = 0;
+        snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (file == NULL)
+            continue;
+        if (fscanf(file, "%*d (%63[^)]) %*c %ld", line, &ppid) == 2 && strcmp(line, program) == 0 &&
+            ppid == (long)getpid())
+            count++;
+        fclose(file);
+    }
+    closedir(dir);
+    return count;
+}
+
+static void test_it_listens_on_a_free_port_and_ends_on_request(void **state)
+{
+    (void)state;
+    start_broker(NULL);
+    uint16_t port = ix_broker_port(broker);
+    assert_true(port > 0);
+    assert_true(ix_broker_probe("127.0.0.1", port, 1000));
+    assert_int_equal(processes_of("mosquitto"), 1);
+    stop_broker();
+    run_for(100);
+    assert_int_equal(processes_of("mosquitto"), 0);
+    assert_false(ix_broker_probe("127.0.0.1", port, 1000));
+    assert_int_equal(broker_ended, 0); /* we knew */
+}
+
+static void test_two_at_once_have_different_ports(void **state)
+{
+    (void)state;
+    start_broker(NULL);
+    struct ix_broker *first = broker;
+    start_broker(NULL);
+    assert_int_not_equal(ix_broker_port(first), ix_broker_port(broker));
+    ix_broker_stop(first);
+}
+
+static void test_a_taken_port_is_refused_at_once(void **state)
+{
+    (void)state;
+    fake_start(NULL, false, false);
+    struct ix_broker_config config = {.port = fake.port, .ready = on_broker_ready};
+    struct ix_error err;
+    assert_int_equal(ix_broker_start(&loop, &config, &broker, &err), -EADDRINUSE);
+    assert_non_null(strstr(err.text, "something else does"));
+    assert_null(broker);
+    fake_stop();
+}
+
+static void test_a_given_port_is_used(void **state)
+{
+    (void)state;
+    fake_start(NULL, false, false);
+    uint16_t port = fake.port;
+    fake_stop();
+    struct ix_broker_config config = {.port = port, .ready = on_broker_ready};
+    struct ix_error err;
+    broker_ready = 0;
+    broker_problem[0] = '\0';
+    assert_int_equal(ix_broker_start(&loop, &config, &broker, &err), 0);
+    wait_for(&broker_ready, 1);
+    assert_string_equal(broker_problem, "");
+    assert_int_equal(ix_broker_port(broker), port);
+}
+
+static void test_what_it_says_is_passed_on(void **state)
+{
+    (void)state;
+    struct ix_broker_config config = {.options = "no_such_setting 1", .ready = on_broker_ready};
+    struct ix_error err;
+    broker_ready = 0;
+    assert_int_equal(ix_broker_start(&loop, &config, &broker, &err), 0);
+    wait_for(&broker_ready, 1);
+    assert_non_null(strstr(broker_problem, "no_such_setting"));
+    assert_non_null(strstr(broker_problem, "ended with status"));
+    run_for(50);
+    assert_int_equal(broker_ready, 1);
+}
+
+static void stop_when_ready(void *context, const struct ix_error *failure)
+{
+    on_broker_ready(context, failure);
+    stop_broker();
+}
+
+static void test_it_may_be_stopped_at_any_moment(void **state)
+{
+    (void)state;
+    struct ix_broker_config config = {.ready = on_broker_ready};
+    struct ix_error err;
+    broker_ready = 0;
+    for (int ms = 0; ms < 40; ms += 4) { /* before, between and after its probes */
+        assert_int_equal(ix_broker_start(&loop, &config, &broker, &err), 0);
+        run_for(ms);
+        int before = broker_ready;
+        stop_broker();
+        run_for(10);
+        assert_int_equal(broker_ready, before);
+    }
+    config.ready = stop_when_ready;
+    broker_ready = 0;
+    assert_int_equal(ix_broker_start(&loop, &config, &broker, &err), 0);
+    wait_for(&broker_ready, 1);
+    assert_null(broker);
+}
+
+static void test_a_missing_mosquitto_says_what_to_install(void **state)
+{
+    (void)state;
+    struct ix_broker_config config = {.program = "/nowhere/mosquitto", .ready = on_broker_ready};
+    struct ix_error err;
+    assert_int_equal(ix_broker_start(&loop, &config, &broker, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "apt-get install mosquitto"));
+    assert_null(broker);
+}
+
+/* A process that starts a broker is killed: the broker goes with it, and no file stays. */
+static void test_it_does_not_outlive_its_parent(void **state)
+{
+    (void)state;
+    int pair[2], pid_of_broker = 0;
+    assert_int_equal(pipe(pair), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct ix_error err;
+        struct ix_broker_config config = {.ready = on_broker_ready};
+        set_up_loop(NULL);
+        if (ix_broker_start(&loop, &config, &broker, &err) != 0)
+            _exit(1);
+        wait_for(&broker_ready, 1);
+        int pid = ix_broker_pid(broker);
+        if (write(pair[1], &pid, sizeof(pid)) != sizeof(pid))
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(pair[0], &pid_of_broker, sizeof(pid_of_broker)), sizeof(pid_of_broker));
+    assert_int_equal(kill(pid_of_broker, 0), 0);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    bool gone = false;
+    for (int i = 0; i < 1000 && !gone; i++) {
+        char path[64], line[256] = "";
+        snprintf(path, sizeof(path), "/proc/%d/stat", pid_of_broker);
+        FILE *file = fopen(path, "r");
+        gone = file == NULL || fgets(line, sizeof(line), file) == NULL || strstr(line, ") Z ") != NULL;
+        if (file != NULL)
+            fclose(file);
+        usleep(10000);
+    }
+    assert_true(gone);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void test_the_exec_child_is_not_for_people(void **state)
+{
+    (void)state;
+    char *argv[] = {"iotix", IX_BROKER_EXEC, NULL};
+    assert_int_equal(ix_broker_exec_main(2, argv), 104);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], IX_BROKER_EXEC) == 0)
+        return ix_broker_exec_main(argc, argv);
+#define WITH_LOOP(test) cmocka_unit_test_setup_teardown(test, set_up_loop, tear_down_loop)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_it_does_not_outlive_its_parent),
+        WITH_LOOP(test_it_listens_on_a_free_port_and_ends_on_request),
+        WITH_LOOP(test_two_at_once_have_different_ports),
+        WITH_LOOP(test_a_taken_port_is_refused_at_once),
+        WITH_LOOP(test_a_given_port_is_used),
+        WITH_LOOP(test_what_it_says_is_passed_on),
+        WITH_LOOP(test_it_may_be_stopped_at_any_moment),
+        WITH_LOOP(test_a_missing_mosquitto_says_what_to_install),
+        cmocka_unit_test(test_the_exec_child_is_not_for_people),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
