@@ -36,6 +36,10 @@
 
 #define IX_HOST_LATER 1
 
+/* The code of an operation that failed because a model, an address or a limit of this host is wrong, and not
+ * the call: the run then ends as badly configured, unless the scenario handles it. */
+#define IX_HOST_CONFIGURATION (-EINVAL)
+
 struct ix_host {
     void *context;
     /* 0 and *result (a new reference), or IX_HOST_LATER: ix_script_complete(ticket) follows exactly once,

@@ -11,6 +11,11 @@
 
 struct ix_script;
 
+/* Codes of errors that scripts raise. */
+#define IX_SCRIPT_ERROR         (-ENOEXEC) /* an error in a script */
+#define IX_SCRIPT_CONFIGURATION (-EINVAL)  /* what it was given is wrong: option, model, address */
+#define IX_SCRIPT_FAILED        (-ECHILD)  /* the scenario ended itself as failed: no script error */
+
 enum ix_script_role {
     IX_ROLE_CONTROLLER, /* runs the scenario; JIT off */
     IX_ROLE_WORKER,     /* generators, behaviours, strategies; JIT on unless `no_jit` */
@@ -25,6 +30,9 @@ struct ix_script_config {
     const struct ix_host *host; /* controller; NULL: operations fail with a message */
     struct ix_segment *segment; /* worker: custom metrics go here; else NULL */
     uint64_t run_start_ns;      /* origin of core.now */
+    size_t memory_limit;        /* bytes that the state may hold; 0: 1 GiB */
+    const char *const *allowed_env; /* names that ${env.NAME} may use in device:render */
+    size_t allowed_env_count;
     /* An error in a behaviour, generator or selector of a device, already counted and logged; the policy
      * decides: true = end the run, false = stop the device (done by the caller). Worker only; NULL = false.
      */
@@ -50,8 +58,9 @@ json_t *ix_script_describe(struct ix_script *script, struct ix_error *err);
 /* Values for t.options, checked against the declared names and types. `overrides`: {name: text or value}. */
 int ix_script_set_options(struct ix_script *script, const json_t *overrides, struct ix_error *err);
 
-/* Runs setup, run and teardown as a task. `done` comes once: 0, or -ECANCELED after ix_script_cancel, or
- * another code with the traceback. */
+/* Runs setup, run and teardown as a task. `done` comes once: 0, or -ECANCELED after ix_script_cancel, or an
+ * IX_SCRIPT_… code with the traceback. Tasks that are left then end; an error of one that nobody joined is
+ * the result if there is no other. `done` may free the script. */
 int ix_script_run(struct ix_script *script, void (*done)(void *context, int code, const char *message),
                   void *context, struct ix_error *err);
 /* Ends the running scenario: its waits raise "interrupted"; teardown still runs. */
