@@ -11,8 +11,8 @@
 /* The watch: a timer over the CPU time of this thread ticks every 250 ms. A tick that finds the same entry
  * running as the fourth before it sets a hook that raises an error. The first time that happens only once, so
  * that handlers and clean-up may run; a second time at every instruction, until the entry has ended. */
-#define TICK_NS     250000000l
-#define TICKS_LIMIT 4
+#define TICK_NS      250000000l
+#define TICKS_LIMIT  4
 #define WATCH_SIGNAL SIGVTALRM
 
 static struct {
@@ -33,8 +33,10 @@ static void raise_overrun(lua_State *L, lua_Debug *at)
     at->currentline = -1;
     lua_getinfo(L, "Sl", at);
     if (at->currentline > 0)
-        luaL_error(L, "%s:%d: ran for 1 s without returning: let other work happen with a wait, or do less in one call",
-                   at->short_src, at->currentline);
+        luaL_error(
+            L,
+            "%s:%d: ran for 1 s without returning: let other work happen with a wait, or do less in one call",
+            at->short_src, at->currentline);
     luaL_error(L, "ran for 1 s without returning");
 }
 
@@ -107,7 +109,8 @@ static bool field_is_true(lua_State *L, int index, const char *name)
 }
 
 /* Replaces the error value on the top by its text; true if the value was a plain one, which has no traceback
- * of its own. A table with __tostring carries position and traceback, and may say what kind of error it is. */
+ * of its own. A table with __tostring carries position and traceback, and may say what kind of error it is.
+ */
 static bool put_text(struct ix_script *script, lua_State *L)
 {
     int value = lua_gettop(L);

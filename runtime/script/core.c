@@ -1,6 +1,7 @@
 #include "script/core.h"
 
 #include "base/log.h"
+#include "base/random.h"
 #include "base/suggest.h"
 #include "base/units.h"
 #include "script/state.h"
@@ -137,8 +138,10 @@ static int core_random(lua_State *L)
 
 static int parse_kind(const char *name)
 {
-    static const char *const names[] = {
-        [IX_CUSTOM_COUNTER] = "counter", [IX_CUSTOM_GAUGE] = "gauge", [IX_CUSTOM_RATE] = "rate", [IX_CUSTOM_TREND] = "trend"};
+    static const char *const names[] = {[IX_CUSTOM_COUNTER] = "counter",
+                                        [IX_CUSTOM_GAUGE] = "gauge",
+                                        [IX_CUSTOM_RATE] = "rate",
+                                        [IX_CUSTOM_TREND] = "trend"};
     for (size_t i = IX_CUSTOM_COUNTER; i < IX_ARRAY_LEN(names); i++)
         if (strcmp(name, names[i]) == 0)
             return (int)i;
@@ -181,8 +184,8 @@ static int tell_host(lua_State *L, struct ix_script *script, const char *tags)
 }
 
 /* The series, looked up once and then found by two string keys. NULL if none can be had. */
-static struct ix_custom_metric *find_series(lua_State *L, struct ix_script *script, int kind, const char *name,
-                                            const char *tags)
+static struct ix_custom_metric *find_series(lua_State *L, struct ix_script *script, int kind,
+                                            const char *name, const char *tags)
 {
     lua_rawgeti(L, LUA_REGISTRYINDEX, script->metrics_ref);
     lua_getfield(L, -1, name);
@@ -194,7 +197,8 @@ static struct ix_custom_metric *find_series(lua_State *L, struct ix_script *scri
     }
     lua_getfield(L, -1, tags);
     struct ix_custom_metric *metric = lua_touserdata(L, -1);
-    if (!metric && (metric = ix_segment_custom(script->config.segment, (enum ix_custom_kind)kind, name, tags))) {
+    if (!metric &&
+        (metric = ix_segment_custom(script->config.segment, (enum ix_custom_kind)kind, name, tags))) {
         lua_pushlightuserdata(L, metric);
         lua_setfield(L, -3, tags);
     }
@@ -221,8 +225,8 @@ static int core_metric(lua_State *L)
         lua_pushboolean(L, 1); /* nothing runs: nobody counts */
         return 1;
     }
-    if (strlen(name) >= sizeof ((struct ix_custom_metric *)0)->name ||
-        strlen(tags) >= sizeof ((struct ix_custom_metric *)0)->tags) {
+    if (strlen(name) >= sizeof((struct ix_custom_metric *)0)->name ||
+        strlen(tags) >= sizeof((struct ix_custom_metric *)0)->tags) {
         ix_fail(&err, -ENAMETOOLONG, "metric \"%.40s…\": name or tags are too long", name);
         return put_message(L, &err);
     }
@@ -254,10 +258,17 @@ static int core_scenario(lua_State *L)
 int ix_core_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"now", core_now},         {"wall", core_wall},         {"folder", core_folder},
-        {"duration", core_duration}, {"count", core_count},     {"suggest", core_suggest},
-        {"log", core_log},         {"random", core_random},     {"metric", core_metric},
-        {"scenario", core_scenario}, {NULL, NULL},
+        {"now", core_now},
+        {"wall", core_wall},
+        {"folder", core_folder},
+        {"duration", core_duration},
+        {"count", core_count},
+        {"suggest", core_suggest},
+        {"log", core_log},
+        {"random", core_random},
+        {"metric", core_metric},
+        {"scenario", core_scenario},
+        {NULL, NULL},
     };
     struct ix_script *script = ix_script_of(L);
     char seed[24];

@@ -25,8 +25,8 @@
  *  pending(subscription)       → how many messages wait
  *
  *  pack(fn)                    → base64 text of a function with its plain-data upvalues | nil, message.
- *                              Upvalues may also be loaded modules, and functions in them: they travel by name
- *  unpack(text)                → function | nil, message
+ *                              Upvalues may also be loaded modules, and functions in them: they travel by
+ * name unpack(text)                → function | nil, message
  *
  *  scenario(table)             declares the scenario; the file must return the same table. → the table
  *  handler(kind, name)         → what a handler file returns (generators, behaviors, strategies/launch,

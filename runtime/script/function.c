@@ -1,6 +1,7 @@
 #include "script/function.h"
 
 #include "base/pack.h"
+#include "base/random.h"
 #include "base/text.h"
 
 #define MAGIC     0x31467869u /* "ixF1" */
@@ -8,7 +9,17 @@
 #define NAME_MAX_ 160
 
 /* Tags of values. */
-enum { NIL = 'n', FALSE_ = 'f', TRUE_ = 't', NUMBER = 'd', TEXT = 's', TABLE = 'T', NULL_ = '0', MODULE = 'M', MEMBER = 'F' };
+enum {
+    NIL = 'n',
+    FALSE_ = 'f',
+    TRUE_ = 't',
+    NUMBER = 'd',
+    TEXT = 's',
+    TABLE = 'T',
+    NULL_ = '0',
+    MODULE = 'M',
+    MEMBER = 'F'
+};
 
 /* ---- packing ---- */
 
@@ -16,8 +27,8 @@ struct packer {
     lua_State *L;
     struct ix_buf *out;
     struct ix_error *err;
-    const char *name;           /* of the upvalue */
-    struct ix_buf path;         /* and inside of it: ".limits[3]" */
+    const char *name;            /* of the upvalue */
+    struct ix_buf path;          /* and inside of it: ".limits[3]" */
     char place[LUA_IDSIZE + 16]; /* of the function */
     int depth;
 };
@@ -26,10 +37,11 @@ static int put_value(struct packer *p, int index);
 
 static int refuse(struct packer *p, const char *what)
 {
-    return ix_fail(p->err, -EINVAL,
-                   "upvalue \"%s%s\" of the function at %s is %s: only plain data can travel to the workers; pass "
-                   "it as a local value or move it into the function",
-                   p->name, ix_buf_cstr(&p->path), p->place, what);
+    return ix_fail(
+        p->err, -EINVAL,
+        "upvalue \"%s%s\" of the function at %s is %s: only plain data can travel to the workers; pass "
+        "it as a local value or move it into the function",
+        p->name, ix_buf_cstr(&p->path), p->place, what);
 }
 
 static void truncate_path(struct packer *p, size_t len)
@@ -230,8 +242,9 @@ static int pack(struct packer *p, int index)
     lua_getinfo(L, ">uS", &about);
     snprintf(p->place, sizeof p->place, "%s:%d", about.short_src, about.linedefined);
     if (lua_iscfunction(L, index))
-        return ix_fail(p->err, -EINVAL, "a function of the platform itself can't travel to the workers: wrap it, "
-                                        "function(...) return f(...) end");
+        return ix_fail(p->err, -EINVAL,
+                       "a function of the platform itself can't travel to the workers: wrap it, "
+                       "function(...) return f(...) end");
     struct ix_buf code;
     ix_buf_init(&code, IX_FUNCTION_MAX);
     lua_pushvalue(L, index);

@@ -77,7 +77,8 @@ static int run_file(struct search *s, const char *path, const char *text, size_t
     }
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
-        return ix_fail(s->err, -EINVAL, "%s returns nothing: a handler's file returns its function or table", path);
+        return ix_fail(s->err, -EINVAL, "%s returns nothing: a handler's file returns its function or table",
+                       path);
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, ix_script_of(L)->handlers_ref);
     lua_pushvalue(L, -2);
@@ -155,7 +156,8 @@ static int search_all(struct search *s, const char *kind, const char *name)
 int ix_handler_load(lua_State *L, const char *kind, const char *name, struct ix_error *err)
 {
     if (!is_plain_name(name))
-        return ix_fail(err, -EINVAL, "\"%s\" is not a plain name: a handler's name has only letters, digits, _ and -",
+        return ix_fail(err, -EINVAL,
+                       "\"%s\" is not a plain name: a handler's name has only letters, digits, _ and -",
                        name);
     bool limited = ix_script_of(L)->limited;
     struct search s = {.L = L, .err = err};
@@ -165,7 +167,8 @@ int ix_handler_load(lua_State *L, const char *kind, const char *name, struct ix_
     ix_script_of(L)->limited = limited;
     if (code == 0)
         code = ix_fail(err, -ENOENT, "no %s \"%s\": none is built in, and there is no file%s", kind, name,
-                       s.places.len ? ix_buf_cstr(&s.places) : " beside a model or scenario, nor in IOTIX_LUA_PATH");
+                       s.places.len ? ix_buf_cstr(&s.places)
+                                    : " beside a model or scenario, nor in IOTIX_LUA_PATH");
     ix_buf_deinit(&s.places);
     return code < 0 ? code : 0;
 }
@@ -312,6 +315,7 @@ static int core_read_file(lua_State *L)
 
 void ix_handler_functions(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"handler", core_handler}, {"read_file", core_read_file}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"handler", core_handler}, {"read_file", core_read_file}, {NULL, NULL}};
     luaL_register(L, NULL, functions);
 }

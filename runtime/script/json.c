@@ -213,7 +213,9 @@ static int put_value(struct writer *w, int index)
         return 0;
     case LUA_TTABLE: {
         if (w->depth >= DEPTH_MAX || !lua_checkstack(L, 8))
-            return ix_fail(w->err, -EINVAL, "a table nested more than %d deep, or containing itself, can't be written as JSON", DEPTH_MAX);
+            return ix_fail(w->err, -EINVAL,
+                           "a table nested more than %d deep, or containing itself, can't be written as JSON",
+                           DEPTH_MAX);
         w->depth++;
         int code = put_table(w, index);
         w->depth--;

@@ -61,7 +61,8 @@ static uint64_t new_ticket(struct ix_script *script, struct ix_task *task)
     return (uint64_t)task->id << TICKET_BITS | script->calls;
 }
 
-static int wait_for(lua_State *L, struct ix_task *task, uint64_t ticket, bool opens, uint64_t limit, double timeout)
+static int wait_for(lua_State *L, struct ix_task *task, uint64_t ticket, bool opens, uint64_t limit,
+                    double timeout)
 {
     static const struct ix_wait wait = {drop_call, expire_call};
     int results;
@@ -83,8 +84,9 @@ static int core_call(lua_State *L)
     const char *text = luaL_optlstring(L, 2, "{}", &len);
     double timeout = ix_check_timeout(L, 3);
     if (script->loading)
-        return luaL_error(L, "a file's top level runs in every process and can only define: do this in run, setup "
-                             "or teardown");
+        return luaL_error(
+            L, "a file's top level runs in every process and can only define: do this in run, setup "
+               "or teardown");
     if (!host)
         return fail(L, NULL, "this works only in a scenario's run, setup and teardown");
     json_error_t at;
@@ -108,7 +110,8 @@ static int core_call(lua_State *L)
     return 1 + push_result(L, script, code, result, err.text);
 }
 
-void ix_script_complete(struct ix_script *script, uint64_t ticket, int code, json_t *result, const char *message)
+void ix_script_complete(struct ix_script *script, uint64_t ticket, int code, json_t *result,
+                        const char *message)
 {
     struct ix_task *task = ix_task_find(script, (int)(ticket >> TICKET_BITS));
     if (!ticket || !task || task->ticket != ticket) {

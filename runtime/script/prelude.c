@@ -39,7 +39,8 @@ static const char prelude[] =
     "  end\n"
     "end\n"
     "package.loaded['jit.opt'], package.loaded['jit.util'], package.loaded.jit, jit = nil, nil, nil, nil\n"
-    "os.exit = function() error('os.exit would leave devices behind: return from run, or raise an error', 2) end\n"
+    "os.exit = function() error('os.exit would leave devices behind: return from run, or raise an error', 2) "
+    "end\n"
     "if role == 'controller' then\n"
     "  local plain_io, guarded = io, {}\n"
     "  for name, f in pairs(plain_io) do\n"
@@ -56,7 +57,7 @@ static const char prelude[] =
     "io, dofile, loadfile, package.loaded.io, package.loaded.ffi = nil, nil, nil, nil, nil\n"
     "package.preload.ffi, package.loadlib, package.searchpath, package.cpath = nil, nil, nil, ''\n"
     "os.execute, os.remove, os.rename, os.tmpname, os.setlocale = nil, nil, nil, nil, nil\n"
-    "debug = { traceback = debug.traceback }\n"
+    "debug = { traceback = debug.traceback, getinfo = debug.getinfo }\n"
     "package.loaded.debug = debug\n";
 
 static int is_loading(lua_State *L)

@@ -27,10 +27,10 @@ struct ix_script_config {
     struct ix_loop *loop;
     uint64_t seed;
     bool no_jit;
-    const struct ix_host *host; /* controller; NULL: operations fail with a message */
-    struct ix_segment *segment; /* worker: custom metrics go here; else NULL */
-    uint64_t run_start_ns;      /* origin of core.now */
-    size_t memory_limit;        /* bytes that the state may hold; 0: 1 GiB */
+    const struct ix_host *host;     /* controller; NULL: operations fail with a message */
+    struct ix_segment *segment;     /* worker: custom metrics go here; else NULL */
+    uint64_t run_start_ns;          /* origin of core.now */
+    size_t memory_limit;            /* bytes that the state may hold; 0: 1 GiB */
     const char *const *allowed_env; /* names that ${env.NAME} may use in device:render */
     size_t allowed_env_count;
     /* An error in a behaviour, generator or selector of a device, already counted and logged; the policy

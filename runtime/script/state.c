@@ -1,7 +1,7 @@
 /* The Lua state itself: memory with a limit, libraries, the module iotix.core. */
-#include "base/units.h"
-#include "script/core.h"
 #include "script/state.h"
+#include "base/random.h"
+#include "script/core.h"
 #include "script/task.h"
 
 #include <luajit.h>

@@ -59,6 +59,7 @@ struct ix_script {
     struct ix_wheel_entry ready_entry;
     bool finished; /* main has ended: `done` follows */
     bool cancelled;
+    bool has_teardown; /* still to come */
     int result;
     char *result_text;
     void (*done)(void *context, int code, const char *message);
@@ -67,9 +68,9 @@ struct ix_script {
     struct ix_subscription *subscriptions;
 
     /* devices (device_object.c, behavior.c, generator.c) */
-    int device_ref;  /* metatable */
-    int timer_ref;   /* metatable */
-    int metrics_ref; /* name → tags → lightuserdata of struct ix_custom_metric */
+    int device_ref;                  /* metatable */
+    int timer_ref;                   /* metatable */
+    int metrics_ref;                 /* name → tags → lightuserdata of struct ix_custom_metric */
     struct ix_device_handle *device; /* whose hook runs */
     struct ix_script_failure *failures;
     struct ix_wheel_entry failures_entry;
@@ -116,9 +117,9 @@ void ix_watch_stop(void);
 
 /* ---- pieces of the state, opened once by state.c ---- */
 
-void ix_prelude_run(struct ix_script *script);        /* prelude.c: replaces globals by role */
-int ix_searcher(lua_State *L);                        /* handler.c: for package.loaders */
-void ix_task_functions(lua_State *L);                 /* each adds its functions to the table on the top */
+void ix_prelude_run(struct ix_script *script); /* prelude.c: replaces globals by role */
+int ix_searcher(lua_State *L);                 /* handler.c: for package.loaders */
+void ix_task_functions(lua_State *L);          /* each adds its functions to the table on the top */
 void ix_operation_functions(lua_State *L);
 void ix_subscription_functions(lua_State *L);
 void ix_function_functions(lua_State *L);
@@ -128,6 +129,8 @@ void ix_json_functions(lua_State *L);
 /* Appends to the text on the top of L where the task was spawned. */
 void ix_task_put_origin(const struct ix_task *task, lua_State *L);
 void ix_task_init(struct ix_script *script);
+/* The main task ended (text NULL: well): teardown follows, or the end. */
+void ix_script_main_ended(struct ix_script *script, int code, const char *text);
 void ix_task_deinit(struct ix_script *script);
 void ix_subscription_deinit(struct ix_script *script);
 

@@ -1,5 +1,7 @@
 #include "script/strategy.h"
 
+#include "base/random.h"
+
 #include "script/function.h"
 #include "script/json.h"
 
@@ -34,10 +36,11 @@ static int refuse(lua_State *L, const struct schedule *schedule, uint64_t place)
         snprintf(result, sizeof result, "%g", lua_tonumber(L, -1));
     else
         snprintf(result, sizeof result, "a %s", luaL_typename(L, -1));
-    return luaL_error(L, "strategy \"%s\", function at %s:%d: device %s of the schedule should start at %s: a "
-                         "strategy gives 0 or more seconds, at most %g",
-                      schedule->name, at.short_src, at.linedefined,
-                      lua_pushfstring(L, "%f", (double)place), result, SECONDS_MAX);
+    return luaL_error(L,
+                      "strategy \"%s\", function at %s:%d: device %s of the schedule should start at %s: a "
+                      "strategy gives 0 or more seconds, at most %g",
+                      schedule->name, at.short_src, at.linedefined, lua_pushfstring(L, "%f", (double)place),
+                      result, SECONDS_MAX);
 }
 
 /* (request, at): one protected call for a whole chunk. */

@@ -99,7 +99,8 @@ static int push_message(lua_State *L, struct ix_script *script, const char *topi
     return 6;
 }
 
-bool ix_script_message(struct ix_script *script, uint64_t id, const struct ix_message *message, uint64_t at_ns)
+bool ix_script_message(struct ix_script *script, uint64_t id, const struct ix_message *message,
+                       uint64_t at_ns)
 {
     struct ix_subscription *s = *find(script, id);
     if (!s)
@@ -113,8 +114,8 @@ bool ix_script_message(struct ix_script *script, uint64_t id, const struct ix_me
     if (s->waiting) {
         struct ix_task *task = s->waiting;
         lua_State *co = ix_task_wake(task);
-        ix_task_ready(task, push_message(co, script, message->topic, head.topic_len,
-                                         message->payload, message->len, &head));
+        ix_task_ready(task, push_message(co, script, message->topic, head.topic_len, message->payload,
+                                         message->len, &head));
         return true;
     }
     if (s->count >= s->limit || s->bytes + head.topic_len + head.len > BYTES_MAX)

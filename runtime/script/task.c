@@ -62,7 +62,7 @@ static void on_timer(struct ix_wheel_entry *entry, uint64_t now_ns)
     ix_task_ready(task, wait->expire ? wait->expire(co) : 0);
 }
 
-struct ix_task *ix_task_new(struct ix_script *script, lua_State *L, const char *name)
+struct ix_task *ix_task_new(struct ix_script *script, lua_State *L, int arguments, const char *name)
 {
     bool limited = script->limited;
     script->limited = false; /* nothing below may raise */
@@ -74,8 +74,9 @@ struct ix_task *ix_task_new(struct ix_script *script, lua_State *L, const char *
     if (script->depth)
         task->origin = origin_of(L, script->running);
     task->co = lua_newthread(L);
-    lua_insert(L, -2);
-    lua_xmove(L, task->co, 1);
+    lua_insert(L, -2 - arguments);
+    lua_xmove(L, task->co, 1 + arguments);
+    task->values = arguments;
     task->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushlightuserdata(L, task);
     set_entry(L, script->tasks_ref, task->id, true);
@@ -149,10 +150,7 @@ static void task_end(struct ix_task *task, int code, const char *text)
     bool joined = task->joiners != NULL;
     release_joiners(task, text);
     if (task == script->main) {
-        script->main = NULL;
-        script->finished = true;
-        script->result = code;
-        script->result_text = text ? ix_strdup(text) : NULL;
+        ix_script_main_ended(script, code, text);
     } else if (text && !joined) {
         lua_pushstring(L, text);
         set_entry(L, script->outcomes_ref, task->id, true);
@@ -185,7 +183,8 @@ static void run_task(struct ix_task *task)
     if (code == LUA_YIELD) {
         if (task->state == IX_TASK_WAITING)
             return;
-        task_end(task, IX_SCRIPT_ERROR, "coroutine.yield() was called outside of a coroutine of the script's own");
+        task_end(task, IX_SCRIPT_ERROR,
+                 "coroutine.yield() was called outside of a coroutine of the script's own");
     } else if (code < 0) {
         task_end(task, code, lua_tostring(script->L, -1));
         lua_pop(script->L, 1);
@@ -230,8 +229,10 @@ static void finish(struct ix_script *script)
     if (script->cancelled)
         script->result = -ECANCELED;
     char *text = script->result_text;
+    int code = script->result;
     script->result_text = NULL;
-    script->done(script->done_context, script->result, text ? text : "");
+    script->result = 0;
+    script->done(script->done_context, code, text ? text : "");
     free(text);
 }
 
@@ -266,9 +267,10 @@ struct ix_task *ix_task_waits(lua_State *L, int *results)
     struct ix_script *script = ix_script_of(L);
     struct ix_task *task = script->running;
     if (!task)
-        return refuse(L, results, script->loading
-                                      ? "a file's top level can't wait: do this in run, setup or teardown"
-                                      : "only a task can wait: do this in run, or in a function given to iotix.spawn");
+        return refuse(L, results,
+                      script->loading
+                          ? "a file's top level can't wait: do this in run, setup or teardown"
+                          : "only a task can wait: do this in run, or in a function given to iotix.spawn");
     if (task->co != L)
         return refuse(L, results, "a coroutine of the script's own can't wait: use iotix.spawn");
     if (!lua_isyieldable(L))
@@ -324,6 +326,12 @@ void ix_task_cancel(struct ix_task *task, const char *reason)
     ix_task_ready(task, 1);
 }
 
+void ix_task_cancel_all(struct ix_script *script, const char *reason)
+{
+    for (struct ix_task *task = script->tasks; task; task = task->next)
+        ix_task_cancel(task, reason);
+}
+
 double ix_check_timeout(lua_State *L, int index)
 {
     if (lua_isnoneornil(L, index))
@@ -361,7 +369,7 @@ static int core_spawn(lua_State *L)
     if (!script->running)
         return luaL_error(L, "only a task can spawn another one: do this in run");
     lua_pushvalue(L, 1);
-    lua_pushinteger(L, ix_task_new(script, L, name)->id);
+    lua_pushinteger(L, ix_task_new(script, L, 0, name)->id);
     return 1;
 }
 

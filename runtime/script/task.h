@@ -38,12 +38,12 @@ struct ix_task {
     bool cancelled;
     const struct ix_wait *wait;
     struct ix_wheel_entry timer;
-    int values;                          /* pushed for the resume */
-    uint64_t ticket;                     /* of core.call, 0 none */
-    bool opens_subscription;             /* by that call */
-    uint64_t limit;                      /* of that subscription */
-    uint64_t subscription;               /* of core.pop */
-    struct ix_task *joiners;             /* tasks that wait for this one */
+    int values;                           /* pushed for the resume */
+    uint64_t ticket;                      /* of core.call, 0 none */
+    bool opens_subscription;              /* by that call */
+    uint64_t limit;                       /* of that subscription */
+    uint64_t subscription;                /* of core.pop */
+    struct ix_task *joiners;              /* tasks that wait for this one */
     struct ix_task *target, *next_joiner; /* whom this one waits for */
 };
 
@@ -58,10 +58,11 @@ void ix_task_ready(struct ix_task *task, int results);
 /* Optional timeout argument: seconds, or -1 if absent. Raises on negative ones. */
 double ix_check_timeout(lua_State *L, int index);
 
-/* Starts at the loop's next turn. The function is on the top of script->L and is popped. */
-struct ix_task *ix_task_new(struct ix_script *script, lua_State *from, const char *name);
+/* Starts at the loop's next turn. The function and its arguments are on the top of L and are popped. */
+struct ix_task *ix_task_new(struct ix_script *script, lua_State *L, int arguments, const char *name);
 /* Its wait, or else its next one, raises `reason`. */
 void ix_task_cancel(struct ix_task *task, const char *reason);
+void ix_task_cancel_all(struct ix_script *script, const char *reason);
 struct ix_task *ix_task_find(struct ix_script *script, int id);
 
 #endif
