@@ -280,7 +280,7 @@ int ix_core_open(lua_State *L)
     ix_subscription_functions(L);
     ix_function_functions(L);
     ix_handler_functions(L);
-    ix_json_functions(L);
+    ix_lua_json_functions(L);
     lua_pushstring(L, role_names[script->config.role]);
     lua_setfield(L, -2, "role");
     lua_pushliteral(L, IX_VERSION);

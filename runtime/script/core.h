@@ -13,20 +13,20 @@
  *
  *  sleep(seconds)              [waits]
  *  spawn(fn[, name])           → task id; fn() begins when the caller waits or ends
- *  cancel(id[, reason])        its wait, and every later one, raises "cancelled: reason"; true, or false if
- *                              it had ended
+ *  cancel(id[, reason])        its wait, or else its next one, raises `reason`, once: clean-up may wait; a
+ *                              task that has not begun never does. true, or false if it had ended
  *  join(id[, timeout])         [waits] → true | nil, error text with traceback | nil, "timeout"
  *  task()                      → id, name of the calling task; nil outside
  *
- *  call(op, json[, timeout])   → JSON text of the result | nil, message | nil, "timeout"; operations of
- *                              script/host.h. [waits] where the host answers later
+ *  call(op, json[, timeout])   → JSON text of the result | nil, message[, "configuration"] | nil, "timeout";
+ *                              operations of script/host.h. [waits] where the host answers later
  *  pop(subscription[, timeout]) [waits] → topic, payload, qos, retain, at (seconds as now()), duplicate;
  *                              nil after the timeout, or when the subscription is closed
  *  pending(subscription)       → how many messages wait
  *
- *  pack(fn)                    → base64 text of a function with its plain-data upvalues | nil, message.
- *                              Upvalues may also be loaded modules, and functions in them: they travel by
- * name unpack(text)                → function | nil, message
+ *  pack(fn)                    → base64 text of a function with its plain-data upvalues; raises an error
+ *                              that names one that is not. Upvalues may also be loaded modules, and functions
+ * in them: they travel by name unpack(text)                → function | nil, message
  *
  *  scenario(table)             declares the scenario; the file must return the same table. → the table
  *  handler(kind, name)         → what a handler file returns (generators, behaviors, strategies/launch,
@@ -44,21 +44,23 @@
  *  log(level, text)            "error" | "warn" | "info" | "debug"
  *  random([m[, n]])            as math.random, which it replaces; f(seed, device, n-th draw)
  *  metric(kind, name, tags, value)  kind "counter" | "gauge" | "rate" | "trend" (ms); tags "key:value,…",
- *                              sorted. → true | nil, message
+ *                              sorted; without value it is only declared. → true | nil, message
+ *
+ * Errors that are tables with __tostring bring their own position and traceback, and may say what they are:
+ * configuration = true, failed = true (see IX_SCRIPT_… codes).
  *
  * What C calls in Lua:
  *
- *  require "iotix.scenario"    describe(scenario) → table for JSON; set_options(scenario, overrides) raises
- *                              on a wrong one; run(scenario): setup and run; teardown(scenario): always
- *                              called after it, in a task of its own. Tasks left by run are cancelled before
- *  require "iotix.strategy"    open(kind, name or function, settings, count, random) → at(k) | nil, message;
- *                              kind "launch" | "dropout"; random(k) uniform in [0, 1) for place k
- *  require "iotix.behavior"    new(json text) → object; of its methods those that exist are called:
- *                              fire(device, parameters), start(device), connect(device),
- *                              telemetry(device, name, value), command(device, name, parameters),
- *                              timer(device, name), stop(device)
+ *  iotix.scenario   describe() → JSON text; set_options(JSON text); main(), in a task
+ *  iotix.handler    find(kind, name) → value | nil, message: the scenario's own, then core.handler
+ *  iotix.strategy   open(kind, name or function, settings, count, random) → at(k) | nil, message; kind
+ *                   "launch" | "dropout"; settings JSON text; random(k) uniform in [0, 1) for place k
+ *  iotix.behavior   new(JSON text) → object; of its methods those that exist are called: fire(device,
+ *                   parameters), start(device), connect(device), telemetry(device, name, value),
+ *                   command(device, name, parameters), timer(device, name), stop(device)
  *
- * Devices, in workers: fields id index group model tags state; publish(topic, payload[, {qos, retain}]),
+ * Devices, in workers: fields id index group model status ("running", …) state (a table for scripts, dropped
+ * when the device stops); publish(topic, payload[, {qos, retain}]),
  * value(name), values(), set(name, value), disconnect{mode, reconnectDelayMs}, after(seconds, fn|name),
  * every(seconds, fn|name), random([m[, n]]), event(name, data), log(text), render(text[, parameters]),
  * render_json(json text[, parameters]). */

@@ -1,6 +1,5 @@
 /* The scenario of a process: loading it, asking it, running it; and the files that `iotix lua` runs. */
 #include "base/file.h"
-#include "script/json.h"
 #include "script/task.h"
 
 #define FILE_MAX (4u << 20)
@@ -59,19 +58,10 @@ static int no_scenario(struct ix_error *err)
     return ix_fail(err, IX_SCRIPT_ERROR, "no scenario is loaded");
 }
 
-/* Calls iotix.scenario's function with the scenario, and `arguments` more that were pushed. */
-static int call_scenario(struct ix_entry *entry, const char *name, int arguments, int results,
-                         struct ix_error *err)
-{
-    lua_State *L = entry->L;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, entry->script->scenario_ref);
-    lua_insert(L, lua_gettop(L) - arguments);
-    return ix_entry_export(entry, "iotix.scenario", name, arguments + 1, results, err);
-}
-
 json_t *ix_script_describe(struct ix_script *script, struct ix_error *err)
 {
     struct ix_entry entry;
+    json_error_t at;
     json_t *json = NULL;
     if (script->scenario_ref == LUA_NOREF) {
         no_scenario(err);
@@ -79,12 +69,13 @@ json_t *ix_script_describe(struct ix_script *script, struct ix_error *err)
     }
     if (!ix_enter(script, &entry, err))
         return NULL;
-    ix_buf_clear(&script->scratch);
-    if (call_scenario(&entry, "describe", 0, 1, err) == 0 &&
-        ix_json_put(entry.L, -1, &script->scratch, err) == 0)
-        json = json_loadb(script->scratch.data, script->scratch.len, 0, NULL);
-    else
-        ix_error_prefix(err, "%s", script->path);
+    if (ix_entry_export(&entry, "iotix.scenario", "describe", 0, 1, err) == 0) {
+        const char *text = lua_tostring(entry.L, -1);
+        json = text ? json_loads(text, 0, &at) : NULL;
+        if (!json)
+            ix_fail(err, IX_SCRIPT_ERROR, "%s: what the scenario declares is no JSON object: %s",
+                    script->path, text ? at.text : "not a text");
+    }
     ix_leave(&entry);
     return json;
 }
@@ -96,63 +87,39 @@ int ix_script_set_options(struct ix_script *script, const json_t *overrides, str
         return no_scenario(err);
     if (!ix_enter(script, &entry, err))
         return err->code;
-    ix_json_push(entry.L, overrides);
-    int code = call_scenario(&entry, "set_options", 1, 0, err);
+    char *text = json_dumps(overrides, JSON_COMPACT | JSON_SORT_KEYS);
+    lua_pushstring(entry.L, text ? text : "{}");
+    free(text);
+    int code = ix_entry_export(&entry, "iotix.scenario", "set_options", 1, 0, err);
     ix_leave(&entry);
     return code;
 }
 
-/* Starts a function of iotix.scenario as the main task. */
-static int start_phase(struct ix_script *script, const char *name, struct ix_error *err)
+/* The main task; its function is on the top of the entry's stack. */
+static void start_main(struct ix_entry *entry, const char *name,
+                       void (*done)(void *context, int code, const char *message), void *context)
 {
-    struct ix_entry entry;
-    if (!ix_enter(script, &entry, err))
-        return err->code;
-    int code = ix_entry_find(&entry, "iotix.scenario", name, err);
-    if (code == 0) {
-        lua_rawgeti(entry.L, LUA_REGISTRYINDEX, script->scenario_ref);
-        script->main = ix_task_new(script, entry.L, 1, name);
-    }
-    ix_leave(&entry);
-    return code;
-}
-
-static void begin(struct ix_script *script, bool has_teardown,
-                  void (*done)(void *context, int code, const char *message), void *context)
-{
+    struct ix_script *script = entry->script;
     IX_REQUIRE(!script->main && !script->finished);
     script->done = done;
     script->done_context = context;
     script->cancelled = false;
-    script->has_teardown = has_teardown;
+    script->main = ix_task_new(script, entry->L, name);
 }
 
 int ix_script_run(struct ix_script *script, void (*done)(void *context, int code, const char *message),
                   void *context, struct ix_error *err)
 {
+    struct ix_entry entry;
     if (script->scenario_ref == LUA_NOREF)
         return no_scenario(err);
-    begin(script, true, done, context);
-    return start_phase(script, "run", err);
-}
-
-void ix_script_main_ended(struct ix_script *script, int code, const char *text)
-{
-    struct ix_error err;
-    script->main = NULL;
-    if (!script->result_text && text) {
-        script->result = code;
-        script->result_text = ix_strdup(text);
-    }
-    if (script->has_teardown) {
-        script->has_teardown = false;
-        ix_task_cancel_all(script, "the scenario's run has ended");
-        if (start_phase(script, "teardown", &err) == 0)
-            return;
-        ix_script_main_ended(script, err.code, err.text);
-        return;
-    }
-    script->finished = true;
+    if (!ix_enter(script, &entry, err))
+        return err->code;
+    int code = ix_entry_find(&entry, "iotix.scenario", "main", err);
+    if (code == 0)
+        start_main(&entry, "main", done, context);
+    ix_leave(&entry);
+    return code;
 }
 
 void ix_script_cancel(struct ix_script *script, const char *reason)
@@ -160,7 +127,8 @@ void ix_script_cancel(struct ix_script *script, const char *reason)
     if (!script->main)
         return;
     script->cancelled = true;
-    ix_task_cancel_all(script, reason ? reason : "interrupted");
+    for (struct ix_task *task = script->tasks; task; task = task->next)
+        ix_task_cancel(task, reason ? reason : "interrupted");
 }
 
 static void set_arguments(lua_State *L, const char *path, char *const *arguments)
@@ -193,10 +161,8 @@ int ix_script_run_file(struct ix_script *script, const char *path, char *const *
     set_arguments(entry.L, path, arguments);
     code = compile(&entry, path, text, len, err);
     free(text);
-    if (code == 0) {
-        begin(script, false, done, context);
-        script->main = ix_task_new(script, entry.L, 0, path);
-    }
+    if (code == 0)
+        start_main(&entry, path, done, context);
     ix_leave(&entry);
     return code;
 }

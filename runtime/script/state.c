@@ -77,7 +77,9 @@ static int open_state(lua_State *L)
 {
     struct ix_script *script = lua_touserdata(L, 1);
     lua_settop(L, 0);
-    luaL_openlibs(L);
+    luaL_openlibs(L); /* turns the JIT on */
+    if (script->config.role == IX_ROLE_CONTROLLER || script->config.no_jit)
+        luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
     lua_pushlightuserdata(L, (void *)&script_key);
     lua_pushlightuserdata(L, script);
     lua_rawset(L, LUA_REGISTRYINDEX);
@@ -111,8 +113,6 @@ int ix_script_new(const struct ix_script_config *config, struct ix_script **resu
     lua_State *L = script->L = script->current = lua_newstate(allocate, script);
     IX_REQUIRE(L);
     lua_atpanic(L, on_panic);
-    if (config->role == IX_ROLE_CONTROLLER || config->no_jit)
-        luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
     ix_call_open(script);
     ix_watch_start();
     int code = 0;

@@ -59,7 +59,6 @@ struct ix_script {
     struct ix_wheel_entry ready_entry;
     bool finished; /* main has ended: `done` follows */
     bool cancelled;
-    bool has_teardown; /* still to come */
     int result;
     char *result_text;
     void (*done)(void *context, int code, const char *message);
@@ -124,13 +123,11 @@ void ix_operation_functions(lua_State *L);
 void ix_subscription_functions(lua_State *L);
 void ix_function_functions(lua_State *L);
 void ix_handler_functions(lua_State *L);
-void ix_json_functions(lua_State *L);
+void ix_lua_json_functions(lua_State *L);
 
 /* Appends to the text on the top of L where the task was spawned. */
 void ix_task_put_origin(const struct ix_task *task, lua_State *L);
 void ix_task_init(struct ix_script *script);
-/* The main task ended (text NULL: well): teardown follows, or the end. */
-void ix_script_main_ended(struct ix_script *script, int code, const char *text);
 void ix_task_deinit(struct ix_script *script);
 void ix_subscription_deinit(struct ix_script *script);
 

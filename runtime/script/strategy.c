@@ -3,7 +3,7 @@
 #include "base/random.h"
 
 #include "script/function.h"
-#include "script/json.h"
+#include "script/lua_json.h"
 
 #include <inttypes.h>
 #include <math.h>

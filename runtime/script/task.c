@@ -62,7 +62,7 @@ static void on_timer(struct ix_wheel_entry *entry, uint64_t now_ns)
     ix_task_ready(task, wait->expire ? wait->expire(co) : 0);
 }
 
-struct ix_task *ix_task_new(struct ix_script *script, lua_State *L, int arguments, const char *name)
+struct ix_task *ix_task_new(struct ix_script *script, lua_State *L, const char *name)
 {
     bool limited = script->limited;
     script->limited = false; /* nothing below may raise */
@@ -71,12 +71,11 @@ struct ix_task *ix_task_new(struct ix_script *script, lua_State *L, int argument
     task->id = ++script->next_id;
     task->name = ix_strndup(name, 80);
     task->timer.fire = on_timer;
-    if (script->depth)
+    if (script->running)
         task->origin = origin_of(L, script->running);
     task->co = lua_newthread(L);
-    lua_insert(L, -2 - arguments);
-    lua_xmove(L, task->co, 1 + arguments);
-    task->values = arguments;
+    lua_insert(L, -2);
+    lua_xmove(L, task->co, 1);
     task->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushlightuserdata(L, task);
     set_entry(L, script->tasks_ref, task->id, true);
@@ -150,7 +149,10 @@ static void task_end(struct ix_task *task, int code, const char *text)
     bool joined = task->joiners != NULL;
     release_joiners(task, text);
     if (task == script->main) {
-        ix_script_main_ended(script, code, text);
+        script->main = NULL;
+        script->finished = true;
+        script->result = code;
+        script->result_text = text ? ix_strdup(text) : NULL;
     } else if (text && !joined) {
         lua_pushstring(L, text);
         set_entry(L, script->outcomes_ref, task->id, true);
@@ -231,7 +233,6 @@ static void finish(struct ix_script *script)
     char *text = script->result_text;
     int code = script->result;
     script->result_text = NULL;
-    script->result = 0;
     script->done(script->done_context, code, text ? text : "");
     free(text);
 }
@@ -326,12 +327,6 @@ void ix_task_cancel(struct ix_task *task, const char *reason)
     ix_task_ready(task, 1);
 }
 
-void ix_task_cancel_all(struct ix_script *script, const char *reason)
-{
-    for (struct ix_task *task = script->tasks; task; task = task->next)
-        ix_task_cancel(task, reason);
-}
-
 double ix_check_timeout(lua_State *L, int index)
 {
     if (lua_isnoneornil(L, index))
@@ -369,7 +364,7 @@ static int core_spawn(lua_State *L)
     if (!script->running)
         return luaL_error(L, "only a task can spawn another one: do this in run");
     lua_pushvalue(L, 1);
-    lua_pushinteger(L, ix_task_new(script, L, 0, name)->id);
+    lua_pushinteger(L, ix_task_new(script, L, name)->id);
     return 1;
 }
 

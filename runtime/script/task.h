@@ -58,11 +58,10 @@ void ix_task_ready(struct ix_task *task, int results);
 /* Optional timeout argument: seconds, or -1 if absent. Raises on negative ones. */
 double ix_check_timeout(lua_State *L, int index);
 
-/* Starts at the loop's next turn. The function and its arguments are on the top of L and are popped. */
-struct ix_task *ix_task_new(struct ix_script *script, lua_State *L, int arguments, const char *name);
+/* Starts at the loop's next turn. The function is on the top of L and is popped. */
+struct ix_task *ix_task_new(struct ix_script *script, lua_State *L, const char *name);
 /* Its wait, or else its next one, raises `reason`. */
 void ix_task_cancel(struct ix_task *task, const char *reason);
-void ix_task_cancel_all(struct ix_script *script, const char *reason);
 struct ix_task *ix_task_find(struct ix_script *script, int id);
 
 #endif

@@ -1,4 +1,4 @@
-#include "script/json.h"
+#include "script/lua_json.h"
 
 #include "base/text.h"
 
@@ -15,7 +15,7 @@ static void push_array_metatable(lua_State *L)
     lua_rawget(L, LUA_REGISTRYINDEX);
 }
 
-void ix_json_push(lua_State *L, const json_t *json)
+void ix_lua_push_json(lua_State *L, const json_t *json)
 {
     lua_checkstack(L, 8);
     switch (json ? json_typeof(json) : JSON_OBJECT) {
@@ -25,7 +25,7 @@ void ix_json_push(lua_State *L, const json_t *json)
         lua_createtable(L, 0, (int)json_object_size(json));
         json_object_foreach((json_t *)json, key, value)
         {
-            ix_json_push(L, value);
+            ix_lua_push_json(L, value);
             lua_setfield(L, -2, key);
         }
         break;
@@ -33,7 +33,7 @@ void ix_json_push(lua_State *L, const json_t *json)
     case JSON_ARRAY:
         lua_createtable(L, (int)json_array_size(json), 0);
         for (size_t i = 0; i < json_array_size(json); i++) {
-            ix_json_push(L, json_array_get(json, i));
+            ix_lua_push_json(L, json_array_get(json, i));
             lua_rawseti(L, -2, (int)i + 1);
         }
         push_array_metatable(L);
@@ -229,7 +229,7 @@ static int put_value(struct writer *w, int index)
     }
 }
 
-int ix_json_put(lua_State *L, int index, struct ix_buf *out, struct ix_error *err)
+int ix_lua_put_json(lua_State *L, int index, struct ix_buf *out, struct ix_error *err)
 {
     struct writer w = {.L = L, .out = out, .err = err};
     ix_buf_init(&w.path, PATH_MAX_);
@@ -253,7 +253,7 @@ static int core_encode(lua_State *L)
     struct ix_script *script = ix_script_of(L);
     struct ix_error err;
     ix_buf_clear(&script->scratch);
-    if (ix_json_put(L, 1, &script->scratch, &err) < 0)
+    if (ix_lua_put_json(L, 1, &script->scratch, &err) < 0)
         return luaL_error(L, "%s", err.text);
     lua_pushlstring(L, script->scratch.data, script->scratch.len);
     return 1;
@@ -273,7 +273,7 @@ static int core_decode(lua_State *L)
     struct ix_script *script = ix_script_of(L);
     bool limited = script->limited;
     script->limited = false; /* the document is ours to free */
-    ix_json_push(L, json);
+    ix_lua_push_json(L, json);
     script->limited = limited;
     json_decref(json);
     return 1;
@@ -292,7 +292,7 @@ static int core_array(lua_State *L)
     return 1;
 }
 
-void ix_json_functions(lua_State *L)
+void ix_lua_json_functions(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"encode", core_encode}, {"decode", core_decode}, {"array", core_array}, {NULL, NULL}};
