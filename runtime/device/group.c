@@ -295,13 +295,11 @@ static void free_devices(struct ix_group *group, bool forget_rows)
     struct ix_engine *engine = group->engine;
     for (uint64_t position = 0; position < group->slot_count; position++) {
         struct ix_device *d = ix_engine_slot(engine, group->slots[position]);
-        ix_wheel_cancel(engine->loop->wheel, &d->wheel);
         ix_device_end_link(d, IX_WAY_ABORT);
+        ix_device_set_stage(d, IX_S_IDLE, 0);
         ix_behavior_close(d);
         ix_device_free_extra(d);
-        if (d->stage != IX_S_IDLE)
-            engine->active--;
-        d->stage = IX_S_IDLE;
+        ix_wheel_cancel(engine->loop->wheel, &d->wheel); /* a hook may have asked for something */
         if (forget_rows) {
             group->metrics->by_status[d->row->status]--;
             *d->row = (struct ix_device_row){0};
