@@ -272,6 +272,32 @@ struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g,
     return r;
 }
 
+static bool is_current(const struct ix_fleet *fleet, uint64_t sequence)
+{
+    for (const struct group *g = fleet->groups; g; g = g->next) {
+        if (g->spec.sequence == sequence)
+            return true;
+        for (const struct stored *s = g->records; s; s = s->next)
+            if (s->sequence == sequence)
+                return true;
+    }
+    return false;
+}
+
+/* A successor is told the current records only: whoever waits for an older one has waited long enough. */
+static void answer_superseded(struct ix_fleet *fleet, uint32_t worker)
+{
+    struct request *r = fleet->requests;
+    while (r) {
+        if (r->kind == REQUEST_RECORD && bit_get(r->waiting, worker) && !is_current(fleet, r->key)) {
+            ix_fleet_request_answer(fleet, r, worker, 0, "");
+            r = fleet->requests; /* the list may have changed */
+        } else {
+            r = r->next;
+        }
+    }
+}
+
 void ix_fleet_worker_ready(struct ix_fleet *fleet, uint32_t worker)
 {
     for (struct group *g = fleet->groups; g; g = g->next) {
@@ -281,6 +307,7 @@ void ix_fleet_worker_ready(struct ix_fleet *fleet, uint32_t worker)
         for (struct stored *s = g->records; s; s = s->next)
             ix_workers_send(fleet->config.workers, worker, IX_DOWN_RECORD, &s->packed);
     }
+    answer_superseded(fleet, worker);
 }
 
 /* Sends a group's spec to those of its workers that are ready; the others get it when they are. */

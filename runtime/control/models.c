@@ -1,0 +1,279 @@
+#include "control/models.h"
+
+#include "base/file.h"
+#include "base/suggest.h"
+#include "script/embedded.h"
+
+#include <dirent.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MODEL_MAX (16u << 20)
+#define FOLDERS   16
+#define IDS_MAX   256
+#define EMBEDDED  "embedded:"
+
+struct places {
+    char *folders[FOLDERS];
+    size_t count;
+    char *ids[IDS_MAX]; /* seen on the way, for suggestions */
+    size_t id_count;
+};
+
+static void add_folder(struct places *p, const char *folder)
+{
+    if (p->count < FOLDERS)
+        p->folders[p->count++] = ix_strdup(folder);
+}
+
+static void add_joined(struct places *p, const char *folder, const char *name)
+{
+    char *path = ix_asprintf("%s/%s", folder, name);
+    add_folder(p, path);
+    free(path);
+}
+
+static void gather_folders(const struct ix_models_config *config, struct places *p)
+{
+    const char *from_env = getenv("DEVICE_MODEL_PATH");
+    if (from_env) {
+        char *copy = ix_strdup(from_env), *rest = copy, *one;
+        while ((one = strsep(&rest, ":")))
+            if (one[0])
+                add_folder(p, one);
+        free(copy);
+    }
+    if (config->scenario_folder) {
+        add_folder(p, config->scenario_folder);
+        add_joined(p, config->scenario_folder, "models");
+        add_joined(p, config->scenario_folder, "../models");
+    }
+    add_folder(p, "models");
+    add_folder(p, "/app/device-models");
+    char exe[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    if (n > 0) {
+        exe[n] = '\0';
+        add_joined(p, dirname(exe), "../share/iotix/models");
+    }
+}
+
+static void places_deinit(struct places *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        free(p->folders[i]);
+    for (size_t i = 0; i < p->id_count; i++)
+        free(p->ids[i]);
+}
+
+/* The `id` of a model's text; NULL if it isn't JSON with one. */
+static char *id_of(const char *text, size_t len)
+{
+    json_t *json = json_loadb(text, len, 0, NULL);
+    const char *id = json_string_value(json_object_get(json, "id"));
+    char *copy = id ? ix_strdup(id) : NULL;
+    json_decref(json);
+    return copy;
+}
+
+static bool note_id(struct places *p, char *id, const char *wanted)
+{
+    bool same = id && strcmp(id, wanted) == 0;
+    if (id && !same && p->id_count < IDS_MAX)
+        p->ids[p->id_count++] = id;
+    else
+        free(id);
+    return same;
+}
+
+static bool is_json_name(const char *name)
+{
+    size_t len = strlen(name);
+    return len > 5 && strcmp(name + len - 5, ".json") == 0;
+}
+
+/* Looks through the JSON files of one folder. */
+static bool find_in_folder(struct places *p, const char *folder, const char *id, char **path)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    bool found = false;
+    while (dir && !found && (entry = readdir(dir))) {
+        char *text;
+        size_t len;
+        if (!is_json_name(entry->d_name))
+            continue;
+        char *candidate = ix_asprintf("%s/%s", folder, entry->d_name);
+        if (ix_file_read(candidate, MODEL_MAX, &text, &len, NULL) == 0) {
+            found = note_id(p, id_of(text, len), id);
+            free(text);
+        }
+        if (found)
+            *path = candidate;
+        else
+            free(candidate);
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+static const struct ix_embedded *find_embedded(struct places *p, const char *id)
+{
+    for (const struct ix_embedded *e = ix_embedded_files; e->path; e++)
+        if (strncmp(e->path, "models/", 7) == 0 && is_json_name(e->path) &&
+            note_id(p, id_of(e->data, e->len), id))
+            return e;
+    return NULL;
+}
+
+static int not_found(struct places *p, const char *id, struct ix_error *err)
+{
+    char suggestion[1024];
+    struct ix_buf looked;
+    ix_buf_init(&looked, 4096);
+    for (size_t i = 0; i < p->count; i++)
+        ix_buf_printf(&looked, "%s%s", i ? ", " : "", p->folders[i]);
+    ix_suggest_put(suggestion, sizeof suggestion, id, (const char *const *)p->ids, p->id_count);
+    int code = ix_fail(err, -ENOENT, "there is no model \"%s\"%s. Looked in %s and in the binary", id,
+                       suggestion, ix_buf_cstr(&looked));
+    ix_buf_deinit(&looked);
+    return code;
+}
+
+/* A path as written, or beside the scenario. */
+static char *resolve_path(const struct ix_models_config *config, const char *path)
+{
+    if (path[0] != '/' && config->scenario_folder) {
+        char *beside = ix_asprintf("%s/%s", config->scenario_folder, path);
+        if (access(beside, R_OK) == 0)
+            return beside;
+        free(beside);
+    }
+    return ix_strdup(path);
+}
+
+/* Text, folder and a name for messages. */
+static int find_text(const struct ix_models_config *config, const char *reference, char **text, size_t *len,
+                     char **folder, char **shown, struct ix_error *err)
+{
+    char *path = NULL;
+    if (strchr(reference, '/') || is_json_name(reference)) {
+        path = resolve_path(config, reference);
+    } else {
+        struct places p = {0};
+        gather_folders(config, &p);
+        for (size_t i = 0; i < p.count && !path; i++)
+            find_in_folder(&p, p.folders[i], reference, &path);
+        const struct ix_embedded *e = path ? NULL : find_embedded(&p, reference);
+        int code = path || e ? 0 : not_found(&p, reference, err);
+        places_deinit(&p);
+        if (code < 0)
+            return code;
+        if (e) {
+            *text = ix_strndup(e->data, e->len);
+            *len = e->len;
+            *folder = ix_strdup(EMBEDDED);
+            *shown = ix_strdup(e->path);
+            return 0;
+        }
+    }
+    int code = ix_file_read(path, MODEL_MAX, text, len, err);
+    if (code == 0) {
+        *folder = ix_file_dirname(path);
+        *shown = path;
+    } else {
+        free(path);
+    }
+    return code;
+}
+
+static int compile(const struct ix_models_config *config, const json_t *json, const json_t *connection,
+                   const char *shown, struct ix_found_model *found, struct ix_error *err)
+{
+    json_t *merged = json_deep_copy(json);
+    if (connection && json_object_size(connection)) {
+        json_t *own = json_object_get(merged, "connection");
+        if (!json_is_object(own)) {
+            json_object_set_new(merged, "connection", json_object());
+            own = json_object_get(merged, "connection");
+        }
+        json_object_update(own, (json_t *)connection);
+    }
+    struct ix_model_options options = {.folder = found->folder,
+                                       .allowed_env = config->allowed_env,
+                                       .allowed_env_count = config->allowed_env_count};
+    struct ix_faults faults;
+    ix_faults_init(&faults);
+    found->model = ix_model_compile(merged, &options, &faults);
+    int code = 0;
+    if (!found->model) {
+        code = ix_faults_fail(&faults, shown, err);
+    } else {
+        found->id = ix_strdup(found->model->id);
+        found->text = json_dumps(merged, JSON_COMPACT);
+    }
+    ix_faults_deinit(&faults);
+    json_decref(merged);
+    return code;
+}
+
+/* Parsed by the compiler first: it names line and column of malformed JSON, and duplicate keys. */
+static json_t *parse(const struct ix_models_config *config, const char *text, size_t len, const char *folder,
+                     const char *shown, struct ix_error *err)
+{
+    struct ix_model_options options = {
+        .folder = folder, .allowed_env = config->allowed_env, .allowed_env_count = config->allowed_env_count};
+    struct ix_faults faults;
+    ix_faults_init(&faults);
+    struct ix_model *model = ix_model_parse(text, len, &options, &faults);
+    json_t *json = NULL;
+    if (model)
+        json = json_loadb(text, len, 0, NULL);
+    else
+        ix_faults_fail(&faults, shown, err);
+    ix_model_free(model);
+    ix_faults_deinit(&faults);
+    return json;
+}
+
+int ix_models_find(const struct ix_models_config *config, const json_t *reference, const json_t *connection,
+                   struct ix_found_model *found, struct ix_error *err)
+{
+    memset(found, 0, sizeof *found);
+    if (json_is_object(reference)) {
+        found->folder = config->scenario_folder ? ix_strdup(config->scenario_folder) : NULL;
+        int code = compile(config, reference, connection, "model", found, err);
+        if (code < 0)
+            ix_found_model_deinit(found);
+        return code;
+    }
+    if (!json_is_string(reference))
+        return ix_fail(err, -EINVAL,
+                       "`model` must be a model's id, a path to its JSON file, or the model itself");
+    char *text, *shown;
+    size_t len;
+    int code = find_text(config, json_string_value(reference), &text, &len, &found->folder, &shown, err);
+    if (code < 0)
+        return code;
+    json_t *json = parse(config, text, len, found->folder, shown, err);
+    code = json ? compile(config, json, connection, shown, found, err) : err->code;
+    json_decref(json);
+    free(text);
+    free(shown);
+    if (code < 0)
+        ix_found_model_deinit(found);
+    return code;
+}
+
+void ix_found_model_deinit(struct ix_found_model *found)
+{
+    ix_model_free(found->model);
+    free(found->id);
+    free(found->text);
+    free(found->folder);
+    memset(found, 0, sizeof *found);
+}
