@@ -1,0 +1,34 @@
+/* One run of a scenario: broker, workers, script, measuring, verdict, summary and reports. */
+#ifndef IX_CONTROL_RUN_H
+#define IX_CONTROL_RUN_H
+
+#include "control/report.h"
+
+struct ix_run_config {
+    const char *path; /* scenario file */
+    const char
+        *broker; /* "auto", "embedded" or a list "host:port,…"; NULL: MQTT_BROKER_HOST/PORT, else auto */
+    bool broker_force; /* also for addresses that the scenario sets itself */
+    bool seed_given;
+    uint64_t seed;
+    uint32_t workers;      /* 0: one per core */
+    const json_t *options; /* {name: text} of -e */
+    const char *const *allowed_env;
+    size_t allowed_env_count;
+    const char *const *outputs; /* "format=file" */
+    size_t output_count;
+    uint64_t interval_ns; /* of progress lines and of points in reports */
+    /* Once an interval while the run lasts; NULL: quiet. `snapshot` and `point` are the latest. */
+    void (*progress)(void *context, const struct ix_result *result, const struct ix_snapshot *snapshot,
+                     const struct ix_point *point);
+    /* Before the summary: the progress line is over. */
+    void (*finished)(void *context);
+    void *context;
+    bool colour;
+};
+
+/* Runs it to the end and prints the summary on stdout; the exit code (enum ix_exit). Errors that come before
+ * anything was measured are printed on stderr. */
+int ix_run(const struct ix_run_config *config);
+
+#endif

@@ -1,0 +1,110 @@
+/* The state of a run, shared by run.c (its phases), ops.c (what scenarios ask), run_broker.c (which broker)
+ * and run_observe.c (subscriptions). */
+#ifndef IX_CONTROL_RUN_INTERNAL_H
+#define IX_CONTROL_RUN_INTERNAL_H
+
+#include "control/fleet.h"
+#include "control/models.h"
+#include "control/run.h"
+#include "protocol/broker.h"
+#include "script/script.h"
+
+#define IX_TARGETS_MAX 256
+
+enum run_phase { RUN_STARTING, RUN_RUNNING, RUN_DRAINING, RUN_STOPPING, RUN_DONE };
+
+struct subscription {
+    struct subscription *next;
+    uint64_t id;
+    uint64_t ticket;       /* waiting for the observer's answer; 0: answered */
+    struct ix_buf request; /* the frame, sent again to a restarted observer */
+    uint64_t received, dropped;
+};
+
+struct completion { /* an answer that came inside the call that asked */
+    struct ix_run *run;
+    uint64_t ticket;
+    int code;
+    json_t *result;
+    char *message;
+};
+
+struct ix_run {
+    struct ix_run_config config;
+    struct ix_loop loop;
+    enum run_phase phase;
+    uint64_t id;
+    uint64_t start_ns;
+    char *text; /* of the scenario */
+    size_t text_len;
+    char *folder;
+    struct ix_script *script;
+    struct ix_host host;
+    struct ix_workers *workers;
+    struct ix_fleet *fleet;
+    struct ix_hello hello;
+    struct ix_models_config models;
+    bool on_error_run; /* a device's script error ends the run */
+
+    /* which broker */
+    struct ix_broker *embedded;
+    void (*broker_ready)(struct ix_run *run);
+    bool broker_is_explicit; /* named on the command line */
+    struct ix_target targets[IX_TARGETS_MAX];
+    size_t target_count;
+
+    /* observers */
+    struct subscription *subscriptions;
+    uint64_t last_subscription;
+    uint32_t observer;
+    bool has_observer;
+
+    /* measuring */
+    struct ix_result result;
+    struct ix_snapshot now;
+    struct ix_custom_totals *own_metrics; /* of the scenario itself, by metric.add */
+    size_t own_metric_count;
+    struct ix_wheel_entry tick;
+    uint64_t next_tick_ns;
+    struct ix_totals before_drain; /* states and connections before everything was stopped */
+
+    /* the end */
+    enum ix_exit preset; /* of an error that ended the run */
+    bool interrupted;
+    uv_signal_t sigint, sigterm;
+    bool signals_open;
+};
+
+/* run_broker.c: decides and, if need be, starts the embedded broker; `ready` later, or at once. */
+int ix_run_broker_start(struct ix_run *run, void (*ready)(struct ix_run *run), struct ix_error *err);
+/* The targets of a group: its model's, its scenario's or the run's broker, by the rules of precedence. The
+ * caller frees *targets. */
+int ix_run_broker_targets(struct ix_run *run, const struct ix_model *model, const char *scenario_broker,
+                          struct ix_target **targets, size_t *count, struct ix_error *err);
+
+/* run_observe.c */
+int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, const char *username,
+                     const char *password, uint64_t ticket, struct ix_error *err);
+void ix_run_unsubscribe(struct ix_run *run, uint64_t id);
+struct subscription *ix_run_subscription(struct ix_run *run, uint64_t id);
+void ix_run_observer_ready(struct ix_run *run);
+bool ix_run_observer_frame(struct ix_run *run, uint8_t type, struct ix_reader *in);
+void ix_run_observers_free(struct ix_run *run);
+
+/* ops.c: the host's call. */
+int ix_run_call(void *context, const char *operation, const json_t *arguments, uint64_t ticket,
+                json_t **result, struct ix_error *err);
+/* Answers a ticket on the next turn (never inside the call that asked). Takes over result. */
+void ix_run_complete(struct ix_run *run, uint64_t ticket, int code, json_t *result, const char *message);
+/* {"env":"prod","a":1} → "a:1,env:prod"; the caller frees it. NULL gives "". */
+char *ix_tags_text(const json_t *tags);
+/* A custom metric of the scenario itself. */
+int ix_run_metric_add(struct ix_run *run, const char *kind, const char *name, const char *tags, double value,
+                      struct ix_error *err);
+/* Current totals, the scenario's own metrics included, in run->now. */
+void ix_run_measure(struct ix_run *run);
+
+/* run.c: ends the run with an error; the first one counts. */
+void ix_run_fail(struct ix_run *run, enum ix_exit code, const char *message);
+
+#endif
