@@ -1,0 +1,464 @@
+#include "control/run_internal.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/units.h"
+#include "loop/child.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SCENARIO_MAX (16u << 20)
+#define DRAIN_NS     (2 * IX_S)
+#define STOP_NS      (5 * IX_S)
+
+/* ---- answers to the scenario ---- */
+
+static void deliver(void *context)
+{
+    struct completion *c = context;
+    ix_script_complete(c->run->script, c->ticket, c->code, c->result, c->message);
+    free(c->message);
+    free(c);
+}
+
+void ix_run_complete(struct ix_run *run, uint64_t ticket, int code, json_t *result, const char *message)
+{
+    struct completion *c = ix_calloc(1, sizeof *c);
+    *c = (struct completion){run, ticket, code, result, ix_strdup(message)};
+    ix_loop_defer(&run->loop, deliver, c);
+}
+
+static void on_fleet_done(void *context, uint64_t ticket, int code, json_t *result, const char *message)
+{
+    if (ticket)
+        ix_run_complete(context, ticket, code, result, message);
+    else
+        json_decref(result);
+}
+
+/* ---- workers ---- */
+
+static bool is_observer(const struct ix_run *run, uint32_t worker)
+{
+    return run->has_observer && worker == run->observer;
+}
+
+static void on_worker_ready(void *context, uint32_t worker)
+{
+    struct ix_run *run = context;
+    if (is_observer(run, worker))
+        ix_run_observer_ready(run);
+    else
+        ix_fleet_worker_ready(run->fleet, worker);
+}
+
+static void on_worker_lost(void *context, uint32_t worker, const char *reason)
+{
+    struct ix_run *run = context;
+    char *data = ix_asprintf("{\"worker\":%u}", worker);
+    char *name = ix_asprintf("worker %u %s", worker, reason);
+    ix_series_event(&run->result.series, ix_loop_update(&run->loop), name, data);
+    free(name);
+    free(data);
+    if (!is_observer(run, worker))
+        ix_fleet_worker_lost(run->fleet, worker);
+}
+
+static void on_worker_fatal(void *context, uint32_t worker, int code, const char *message)
+{
+    (void)worker;
+    (void)code;
+    ix_run_fail(context, IX_EXIT_CONFIGURATION, message);
+}
+
+static void on_device_failure(struct ix_run *run, struct ix_reader *in)
+{
+    char *group = ix_read_str(in);
+    uint64_t index = ix_read_u64(in);
+    char *message = ix_read_str(in);
+    char *text = ix_asprintf("device %llu of group \"%s\": %s", (unsigned long long)index, group, message);
+    if (run->on_error_run)
+        ix_run_fail(run, IX_EXIT_SCRIPT, text);
+    else
+        ix_log(IX_LOG_ERROR, "%s", text);
+    free(text);
+    free(group);
+    free(message);
+}
+
+static void on_worker_frame(void *context, uint32_t worker, uint8_t type, struct ix_reader *in)
+{
+    struct ix_run *run = context;
+    if (is_observer(run, worker) && ix_run_observer_frame(run, type, in))
+        return;
+    if (type == IX_UP_FAILURE) {
+        on_device_failure(run, in);
+    } else if (type == IX_UP_EVENT) {
+        char *name = ix_read_str(in), *json = ix_read_str(in);
+        ix_series_event(&run->result.series, ix_loop_update(&run->loop), name, json[0] ? json : NULL);
+        free(name);
+        free(json);
+    } else {
+        ix_fleet_frame(run->fleet, worker, type, in);
+    }
+}
+
+/* ---- the end ---- */
+
+static void keep_error(struct ix_run *run, enum ix_exit code, const char *message)
+{
+    /* 104 before 107; of the same kind the first. */
+    if (run->preset && (run->preset == IX_EXIT_CONFIGURATION || code != IX_EXIT_CONFIGURATION))
+        return;
+    run->preset = code;
+    free(run->result.error);
+    run->result.error = ix_strdup(message);
+}
+
+void ix_run_fail(struct ix_run *run, enum ix_exit code, const char *message)
+{
+    keep_error(run, code, message);
+    if (run->phase == RUN_RUNNING)
+        ix_script_cancel(run->script, "the run was ended by an error");
+    else if (run->phase == RUN_STARTING)
+        ix_loop_stop(&run->loop);
+}
+
+static void on_stopped(void *context)
+{
+    struct ix_run *run = context;
+    run->phase = RUN_DONE;
+    ix_loop_stop(&run->loop);
+}
+
+static void collect_dropouts(struct ix_run *run)
+{
+    struct ix_result *result = &run->result;
+    const struct ix_dropout_facts *facts;
+    struct ix_dropout_metrics m;
+    for (size_t i = 0; (facts = ix_fleet_dropout_at(run->fleet, i, &m)); i++) {
+        result->dropouts = ix_realloc(result->dropouts, (i + 1) * sizeof *result->dropouts);
+        struct ix_dropout_result *d = &result->dropouts[i];
+        *d = (struct ix_dropout_result){
+            .id = facts->id,
+            .t = facts->start_ns > run->start_ns ? (double)(facts->start_ns - run->start_ns) / 1e9 : 0,
+            .eligible = facts->eligible,
+            .chosen = facts->chosen,
+            .dropped = m.dropped,
+            .already_gone = m.already_gone,
+            .back = m.back,
+            .cancelled = m.cancelled,
+            .back_time = m.back_time,
+        };
+        snprintf(d->group, sizeof d->group, "%s", facts->group);
+        snprintf(d->strategy, sizeof d->strategy, "%s", facts->strategy);
+        result->dropout_count = i + 1;
+    }
+}
+
+/* Everything acknowledged that ever will be: the last figures, then the workers may go. */
+static void on_drained(void *context)
+{
+    struct ix_run *run = context;
+    struct ix_result *result = &run->result;
+    ix_run_measure(run);
+    memcpy(run->now.all.by_status, run->before_drain.by_status, sizeof run->now.all.by_status);
+    run->now.all.connected = run->before_drain.connected;
+    ix_snapshot_copy(&result->final, &run->now);
+    ix_series_add(&result->series, &run->now);
+    collect_dropouts(run);
+    result->workers = 0;
+    for (uint32_t i = 0; i < ix_workers_count(run->workers); i++)
+        result->workers += ix_workers_role(run->workers, i) == IX_WORKER_DEVICES;
+    result->worker_restarts = ix_workers_restarts(run->workers);
+    run->phase = RUN_STOPPING;
+    ix_workers_stop(run->workers, STOP_NS, on_stopped, run);
+}
+
+static void drain(struct ix_run *run)
+{
+    run->phase = RUN_DRAINING;
+    ix_wheel_cancel(run->loop.wheel, &run->tick);
+    run->result.seconds = (double)(ix_loop_update(&run->loop) - run->start_ns) / 1e9;
+    ix_fleet_counts(run->fleet, NULL, &run->before_drain);
+    ix_fleet_drain(run->fleet, DRAIN_NS, on_drained, run);
+}
+
+static void on_script_done(void *context, int code, const char *message)
+{
+    struct ix_run *run = context;
+    if (code < 0 && code != -ECANCELED)
+        keep_error(run, code == -EINVAL ? IX_EXIT_CONFIGURATION : IX_EXIT_SCRIPT, message);
+    drain(run);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    (void)number;
+    struct ix_run *run = handle->data;
+    if (run->interrupted || run->phase == RUN_STARTING) {
+        fputs("\niotix: aborted\n", stderr); /* workers and embedded broker die with us */
+        _exit(IX_EXIT_INTERRUPTED);
+    }
+    run->interrupted = true;
+    run->result.interrupted = true;
+    fputs("\niotix: stopping; once more aborts\n", stderr);
+    if (run->phase == RUN_RUNNING)
+        ix_script_cancel(run->script, "interrupted");
+}
+
+/* ---- while it runs ---- */
+
+static void on_tick(struct ix_wheel_entry *entry, uint64_t now_ns)
+{
+    struct ix_run *run = (struct ix_run *)((char *)entry - offsetof(struct ix_run, tick));
+    ix_run_measure(run);
+    run->result.seconds = (double)(now_ns - run->start_ns) / 1e9;
+    run->result.worker_restarts = ix_workers_restarts(run->workers);
+    const struct ix_point *point = ix_series_add(&run->result.series, &run->now);
+    if (run->config.progress)
+        run->config.progress(run->config.context, &run->result, &run->now, point);
+    ix_log_flush(now_ns);
+    if (run->result.thresholds) {
+        int failed = ix_thresholds_evaluate(run->result.thresholds, &run->now, &run->result.checks,
+                                            run->start_ns, false);
+        if (failed >= 0 && run->phase == RUN_RUNNING)
+            ix_script_cancel(run->script, "a threshold failed that asks to abort");
+    }
+    run->next_tick_ns += run->config.interval_ns;
+    ix_wheel_add(run->loop.wheel, &run->tick, run->next_tick_ns);
+}
+
+static void begin(struct ix_run *run)
+{
+    struct ix_error err;
+    run->phase = RUN_RUNNING;
+    run->next_tick_ns = ix_loop_update(&run->loop) + run->config.interval_ns;
+    ix_wheel_add(run->loop.wheel, &run->tick, run->next_tick_ns);
+    if (ix_script_run(run->script, on_script_done, run, &err) < 0) {
+        keep_error(run, IX_EXIT_SCRIPT, err.text);
+        drain(run);
+    }
+}
+
+/* ---- the beginning ---- */
+
+static uint32_t cores(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
+}
+
+static int load_scenario(struct ix_run *run, struct ix_error *err)
+{
+    struct ix_script_config script = {
+        .role = IX_ROLE_CONTROLLER,
+        .loop = &run->loop,
+        .seed = run->result.seed,
+        .host = &run->host,
+        .run_start_ns = run->start_ns,
+    };
+    int code = ix_file_read(run->config.path, SCENARIO_MAX, &run->text, &run->text_len, err);
+    if (code == 0)
+        code = ix_script_new(&script, &run->script, err);
+    if (code == 0)
+        code = ix_script_load_scenario(run->script, run->config.path, run->text, run->text_len, err);
+    return code;
+}
+
+static char *text_in(const json_t *o, const char *key)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+    return text ? ix_strdup(text) : NULL;
+}
+
+/* Name, options and thresholds of the scenario into the result. */
+static int describe(struct ix_run *run, struct ix_error *err)
+{
+    int code = ix_script_set_options(run->script, run->config.options, err);
+    json_t *about = code == 0 ? ix_script_describe(run->script, err) : NULL;
+    if (!about)
+        return code < 0 ? code : err->code;
+    struct ix_result *result = &run->result;
+    result->scenario = text_in(about, "name");
+    result->description = text_in(about, "description");
+    result->options = json_deep_copy(json_object_get(about, "options"));
+    const char *on_error = json_string_value(json_object_get(about, "onError"));
+    run->on_error_run = on_error && strcmp(on_error, "run") == 0;
+    const json_t *thresholds = json_object_get(about, "thresholds");
+    if (thresholds)
+        code = ix_thresholds_parse(thresholds, &result->thresholds, err);
+    json_decref(about);
+    return code;
+}
+
+static char *join(const char *const *items, size_t count)
+{
+    struct ix_buf out;
+    ix_buf_init(&out, 64 << 10);
+    for (size_t i = 0; i < count; i++)
+        ix_buf_printf(&out, "%s%s", i ? "," : "", items[i]);
+    char *text = ix_strdup(ix_buf_cstr(&out));
+    ix_buf_deinit(&out);
+    return text;
+}
+
+static void start_pool(struct ix_run *run)
+{
+    static const struct ix_workers_events events = {on_worker_ready, on_worker_frame, on_worker_lost,
+                                                    on_worker_fatal};
+    run->hello = (struct ix_hello){
+        .run = run->id,
+        .seed = run->result.seed,
+        .run_start_ns = run->start_ns,
+        .wall_offset_ns = run->loop.clock.wall_offset_ns,
+        .scenario_path = (char *)run->config.path,
+        .scenario = run->text,
+        .options = run->result.options ? json_dumps(run->result.options, JSON_COMPACT) : ix_strdup("{}"),
+        .allowed_env = join(run->config.allowed_env, run->config.allowed_env_count),
+    };
+    run->workers = ix_workers_new(&run->loop, &run->hello, &events, run);
+    struct ix_fleet_config fleet = {
+        .loop = &run->loop,
+        .workers = run->workers,
+        .base_workers = run->config.workers ? run->config.workers : cores(),
+        .seed = run->result.seed,
+        .done = on_fleet_done,
+        .context = run,
+    };
+    run->fleet = ix_fleet_new(&fleet);
+}
+
+static int check_outputs(const struct ix_run *run, struct ix_error *err)
+{
+    const struct ix_report_format *format;
+    const char *file;
+    int code = 0;
+    for (size_t i = 0; i < run->config.output_count && code == 0; i++)
+        code = ix_report_parse(run->config.outputs[i], &format, &file, err);
+    return code;
+}
+
+static void open_signals(struct ix_run *run)
+{
+    signal(SIGPIPE, SIG_IGN);
+    uv_signal_init(&run->loop.uv, &run->sigint);
+    uv_signal_init(&run->loop.uv, &run->sigterm);
+    run->sigint.data = run->sigterm.data = run;
+    uv_signal_start(&run->sigint, on_signal, SIGINT);
+    uv_signal_start(&run->sigterm, on_signal, SIGTERM);
+}
+
+static int start(struct ix_run *run, struct ix_error *err)
+{
+    struct ix_result *result = &run->result;
+    run->id = ix_random_system();
+    run->start_ns = ix_loop_update(&run->loop);
+    result->run_id = ix_asprintf("%016llx", (unsigned long long)run->id);
+    result->path = ix_strdup(run->config.path);
+    result->seed = run->config.seed_given ? run->config.seed : ix_random_system();
+    result->started_wall_ns = ix_clock_wall(&run->loop.clock, run->start_ns);
+    run->folder = ix_file_dirname(run->config.path);
+    run->models =
+        (struct ix_models_config){run->folder, run->config.allowed_env, run->config.allowed_env_count};
+    run->host = (struct ix_host){run, ix_run_call};
+    run->tick.fire = on_tick;
+    ix_series_init(&result->series, run->start_ns);
+    int code = check_outputs(run, err);
+    if (code == 0)
+        code = load_scenario(run, err);
+    if (code == 0)
+        code = describe(run, err);
+    if (code < 0)
+        return code;
+    start_pool(run);
+    return ix_run_broker_start(run, begin, err);
+}
+
+static int write_reports(struct ix_run *run)
+{
+    int worst = 0;
+    for (size_t i = 0; i < run->config.output_count; i++) {
+        const struct ix_report_format *format;
+        const char *file;
+        struct ix_error err;
+        if (ix_report_parse(run->config.outputs[i], &format, &file, &err) < 0 ||
+            ix_report_write(format, &run->result, file, &err) < 0) {
+            fprintf(stderr, "iotix: %s\n", err.text);
+            worst = -EIO;
+        }
+    }
+    return worst;
+}
+
+static enum ix_exit conclude(struct ix_run *run)
+{
+    struct ix_result *result = &run->result;
+    if (result->thresholds)
+        ix_thresholds_evaluate(result->thresholds, &result->final, &result->checks, run->start_ns, true);
+    ix_result_judge(result, run->preset);
+    if (run->config.finished)
+        run->config.finished(run->config.context);
+    struct ix_buf text;
+    ix_buf_init(&text, 16 << 20);
+    ix_result_summary(result, run->config.colour, &text);
+    fputs(ix_buf_cstr(&text), stdout);
+    fflush(stdout);
+    ix_buf_deinit(&text);
+    if (write_reports(run) < 0 && result->exit_code == IX_EXIT_PASSED)
+        return IX_EXIT_CONFIGURATION;
+    return result->exit_code;
+}
+
+static void run_deinit(struct ix_run *run)
+{
+    ix_wheel_cancel(run->loop.wheel, &run->tick);
+    ix_fleet_free(run->fleet);
+    ix_workers_free(run->workers);
+    ix_script_free(run->script);
+    ix_broker_stop(run->embedded);
+    ix_run_observers_free(run);
+    uv_close((uv_handle_t *)&run->sigint, NULL);
+    uv_close((uv_handle_t *)&run->sigterm, NULL);
+    ix_loop_deinit(&run->loop);
+    ix_snapshot_deinit(&run->now);
+    ix_result_deinit(&run->result);
+    free(run->own_metrics);
+    free(run->hello.options);
+    free(run->hello.allowed_env);
+    free(run->folder);
+    free(run->text);
+}
+
+int ix_run(const struct ix_run_config *config)
+{
+    struct ix_run *run = ix_calloc(1, sizeof *run);
+    struct ix_error err;
+    run->config = *config;
+    if (ix_loop_init(&run->loop, &err) < 0) {
+        fprintf(stderr, "iotix: %s\n", err.text);
+        free(run);
+        return IX_EXIT_CONFIGURATION;
+    }
+    ix_raise_descriptor_limit();
+    ix_result_init(&run->result);
+    ix_snapshot_init(&run->now);
+    open_signals(run);
+    int code = start(run, &err);
+    if (code == 0)
+        ix_loop_run(&run->loop);
+    else
+        keep_error(run, IX_EXIT_CONFIGURATION, err.text);
+    int exit_code = run->preset;
+    if (run->phase == RUN_STARTING)
+        fprintf(stderr, "iotix: %s\n", run->result.error); /* nothing was measured */
+    else
+        exit_code = conclude(run);
+    run_deinit(run);
+    free(run);
+    return exit_code;
+}
