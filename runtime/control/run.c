@@ -32,8 +32,16 @@ void ix_run_complete(struct ix_run *run, uint64_t ticket, int code, json_t *resu
     ix_loop_defer(&run->loop, deliver, c);
 }
 
+void ix_run_refused(struct ix_run *run, const char *message)
+{
+    free(run->configuration_error);
+    run->configuration_error = ix_strdup(message);
+}
+
 static void on_fleet_done(void *context, uint64_t ticket, int code, json_t *result, const char *message)
 {
+    if (code < 0 && !strstr(message, "stack traceback"))
+        ix_run_refused(context, message);
     if (ticket)
         ix_run_complete(context, ticket, code, result, message);
     else
@@ -191,8 +199,9 @@ static void drain(struct ix_run *run)
 static void on_script_done(void *context, int code, const char *message)
 {
     struct ix_run *run = context;
+    bool refused = run->configuration_error && strstr(message, run->configuration_error);
     if (code < 0 && code != -ECANCELED)
-        keep_error(run, code == -EINVAL ? IX_EXIT_CONFIGURATION : IX_EXIT_SCRIPT, message);
+        keep_error(run, refused ? IX_EXIT_CONFIGURATION : IX_EXIT_SCRIPT, message);
     drain(run);
 }
 
@@ -265,8 +274,11 @@ static int load_scenario(struct ix_run *run, struct ix_error *err)
     int code = ix_file_read(run->config.path, SCENARIO_MAX, &run->text, &run->text_len, err);
     if (code == 0)
         code = ix_script_new(&script, &run->script, err);
-    if (code == 0)
-        code = ix_script_load_scenario(run->script, run->config.path, run->text, run->text_len, err);
+    if (code < 0)
+        return code;
+    code = ix_script_load_scenario(run->script, run->config.path, run->text, run->text_len, err);
+    if (code < 0)
+        keep_error(run, IX_EXIT_SCRIPT, err->text);
     return code;
 }
 
@@ -430,6 +442,7 @@ static void run_deinit(struct ix_run *run)
     free(run->own_metrics);
     free(run->hello.options);
     free(run->hello.allowed_env);
+    free(run->configuration_error);
     free(run->folder);
     free(run->text);
 }
@@ -451,7 +464,7 @@ int ix_run(const struct ix_run_config *config)
     int code = start(run, &err);
     if (code == 0)
         ix_loop_run(&run->loop);
-    else
+    else if (!run->preset)
         keep_error(run, IX_EXIT_CONFIGURATION, err.text);
     int exit_code = run->preset;
     if (run->phase == RUN_STARTING)

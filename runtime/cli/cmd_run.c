@@ -1,0 +1,116 @@
+#include "base/units.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "control/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char summary[] =
+    "Runs a scenario to its end: progress on stderr, the summary on stdout, reports where asked for.\n"
+    "\n"
+    "Exit codes: 0 passed · 99 checks or thresholds failed · 111 invalid: this host could not keep the\n"
+    "schedule, so the figures can't be trusted · 104 bad configuration or model · 107 script error ·\n"
+    "105 interrupted (the first Ctrl-C drains and reports, the second aborts).";
+
+/* "name=value" of -e into {name: "value"}. */
+static json_t *parse_settings(const struct ix_option_list *list, struct ix_error *err)
+{
+    json_t *out = json_object();
+    for (size_t i = 0; i < list->count; i++) {
+        const char *equals = strchr(list->items[i], '=');
+        if (!equals || equals == list->items[i]) {
+            ix_fail(err, -EINVAL, "-e %s: write NAME=VALUE, for an option that the scenario declares",
+                    list->items[i]);
+            json_decref(out);
+            return NULL;
+        }
+        char *name = ix_strndup(list->items[i], (size_t)(equals - list->items[i]));
+        json_object_set_new(out, name, json_string(equals + 1));
+        free(name);
+    }
+    return out;
+}
+
+int ix_command_run(int argc, char **argv)
+{
+    struct ix_run_config config = {0};
+    struct ix_option_list settings = {0}, outputs = {0}, allowed_env = {0};
+    uint64_t workers = 0, interval = IX_S;
+    const char *seed = NULL;
+    bool quiet = false;
+    const struct ix_option options[] = {
+        {"--broker", 'b', IX_OPT_TEXT, "WHERE",
+         "auto (default: localhost:1883 if it answers, else embedded), embedded, or HOST:PORT[,…]",
+         &config.broker, NULL},
+        {"--broker-force", 0, IX_OPT_FLAG, NULL,
+         "the broker replaces addresses that the scenario sets itself too", &config.broker_force, NULL},
+        {"--option", 'e', IX_OPT_LIST, "NAME=VALUE", "sets an option that the scenario declares (repeatable)",
+         &settings, NULL},
+        {"--out", 'o', IX_OPT_LIST, "KIND=FILE",
+         "writes a report: junit, json, html, csv, ndjson (repeatable)", &outputs, NULL},
+        {"--seed", 's', IX_OPT_TEXT, "N",
+         "repeats the random choices of an earlier run (default: a new seed)", &seed, NULL},
+        {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
+         &workers, NULL},
+        {"--allow-env", 0, IX_OPT_LIST, "NAME", "lets models use ${env.NAME} (repeatable)", &allowed_env,
+         NULL},
+        {"--interval", 'i', IX_OPT_TIME, "TIME", "between progress lines and points of reports (default: 1s)",
+         &interval, NULL},
+        {"--quiet", 'q', IX_OPT_FLAG, NULL, "no progress", &quiet, NULL},
+    };
+    const struct ix_command_line line = {.usage = "iotix run FILE.lua [options]",
+                                         .summary = summary,
+                                         .options = options,
+                                         .option_count = IX_ARRAY_LEN(options),
+                                         .min_arguments = 1,
+                                         .max_arguments = 1};
+    const char **arguments = ix_calloc((size_t)argc + 1, sizeof *arguments);
+    size_t count;
+    int status;
+    struct ix_error err;
+    struct ix_progress progress;
+    json_t *values = NULL;
+    if (!ix_command_begin(&line, argc, argv, arguments, &count, &status))
+        goto end;
+    char *end = NULL;
+    if (seed)
+        config.seed = strtoull(seed, &end, 0);
+    values = parse_settings(&settings, &err);
+    if (values && seed && (*end || seed[0] == '-' || !seed[0]))
+        ix_fail(&err, -EINVAL, "--seed %s: it must be a whole number below 2^64", seed);
+    else if (values && workers > 512)
+        ix_fail(&err, -EINVAL, "--workers %llu: 512 are the limit", (unsigned long long)workers);
+    else if (values && interval < 100 * IX_MS)
+        ix_fail(&err, -EINVAL, "--interval must be 100ms or more");
+    else if (values)
+        err.code = 0;
+    if (err.code) {
+        fprintf(stderr, "iotix run: %s\n", err.text);
+        status = IX_EXIT_CONFIGURATION;
+        goto end;
+    }
+    config.path = arguments[0];
+    config.seed_given = seed != NULL;
+    config.workers = (uint32_t)workers;
+    config.options = values;
+    config.allowed_env = allowed_env.items;
+    config.allowed_env_count = allowed_env.count;
+    config.outputs = outputs.items;
+    config.output_count = outputs.count;
+    config.interval_ns = interval;
+    config.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    if (!quiet) {
+        ix_progress_init(&progress);
+        config.progress = ix_progress_show;
+        config.finished = ix_progress_finish;
+        config.context = &progress;
+    }
+    status = ix_run(&config);
+end:
+    json_decref(values);
+    free(arguments);
+    return status;
+}

@@ -1,0 +1,131 @@
+/* iotix: simulates fleets of IoT devices against real backends. */
+#include "base/log.h"
+#include "base/suggest.h"
+#include "cli/commands.h"
+#include "control/result.h"
+#include "protocol/broker.h"
+#include "worker/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int command_version(int argc, char **argv);
+static int command_help(int argc, char **argv);
+
+const struct ix_command ix_commands[] = {
+    {"run", "run a scenario: progress, summary, verdict, exit code for CI", ix_command_run},
+    {"model", "check device models, print their JSON schema", ix_command_model},
+    {"lua", "run a Lua file with the iotix modules and nothing else", ix_command_lua},
+    {"version", "print the version", command_version},
+    {"help", "explain a command", command_help},
+    {NULL, NULL, NULL},
+};
+
+static const struct ix_command *find_command(const char *name)
+{
+    for (const struct ix_command *c = ix_commands; c->name; c++)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *names[IX_ARRAY_LEN(ix_commands)];
+    size_t count = 0;
+    char suggestion[512];
+    for (const struct ix_command *c = ix_commands; c->name; c++)
+        names[count++] = c->name;
+    ix_suggest_put(suggestion, sizeof suggestion, name, names, count);
+    fprintf(stderr, "iotix: unknown command \"%s\"%s\n", name, suggestion);
+    return IX_EXIT_CONFIGURATION;
+}
+
+static int command_version(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    printf("iotix %s\n", IX_VERSION);
+    return 0;
+}
+
+static void print_overview(void)
+{
+    printf("iotix %s: simulates fleets of IoT devices against a real backend, and says truthfully how it "
+           "did.\n\n"
+           "usage: iotix COMMAND [arguments]\n\n",
+           IX_VERSION);
+    for (const struct ix_command *c = ix_commands; c->name; c++)
+        printf("  %-10s %s\n", c->name, c->doc);
+    printf(
+        "\nFirst steps:\n"
+        "  iotix run scenarios/quickstart.lua    1,000 sensors; a private broker is started if none answers\n"
+        "  iotix help run                        all options, and what the exit codes mean\n"
+        "\nEnvironment: MQTT_BROKER_HOST, MQTT_BROKER_PORT, DEVICE_MODEL_PATH, IOTIX_DATA_PATH, "
+        "IOTIX_LUA_PATH,\n"
+        "LOG_LEVEL (ERROR, WARN, INFO, DEBUG).\n");
+}
+
+static int command_help(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_overview();
+        return 0;
+    }
+    const struct ix_command *c = find_command(argv[1]);
+    if (!c)
+        return unknown_command(argv[1]);
+    char *help[] = {argv[1], "--help", NULL};
+    return c->main == command_help || c->main == command_version ? (printf("%s: %s\n", c->name, c->doc), 0)
+                                                                 : c->main(2, help);
+}
+
+bool ix_command_begin(const struct ix_command_line *line, int argc, char **argv, const char **arguments,
+                      size_t *argument_count, int *status)
+{
+    struct ix_error err;
+    int code = ix_options_parse(line, argc, argv, arguments, argument_count, &err);
+    *status = 0;
+    if (code == 0)
+        return true;
+    if (code > 0) {
+        ix_options_help(line);
+    } else {
+        fprintf(stderr, "iotix %s: %s\n", argv[0], err.text);
+        *status = IX_EXIT_CONFIGURATION;
+    }
+    return false;
+}
+
+static int set_log_level(void)
+{
+    enum ix_log_level level;
+    const char *name = getenv("LOG_LEVEL");
+    if (!name || !name[0])
+        return 0;
+    if (ix_log_parse_level(name, &level) < 0) {
+        fprintf(stderr, "iotix: LOG_LEVEL is \"%s\"; it can be ERROR, WARN, INFO or DEBUG\n", name);
+        return -EINVAL;
+    }
+    ix_log_set_level(level);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--worker") == 0)
+        return ix_worker_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], IX_BROKER_EXEC) == 0)
+        return ix_broker_exec_main(argc, argv);
+    if (set_log_level() < 0)
+        return IX_EXIT_CONFIGURATION;
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_overview();
+        return argc < 2 ? IX_EXIT_CONFIGURATION : 0;
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        return command_version(argc, argv);
+    const struct ix_command *c = find_command(argv[1]);
+    return c ? c->main(argc - 1, argv + 1) : unknown_command(argv[1]);
+}

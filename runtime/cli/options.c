@@ -1,0 +1,136 @@
+#include "cli/options.h"
+
+#include "base/suggest.h"
+#include "base/units.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct ix_option *find_long(const struct ix_command_line *line, const char *name, size_t len)
+{
+    for (size_t i = 0; i < line->option_count; i++)
+        if (strlen(line->options[i].name) == len && strncmp(line->options[i].name, name, len) == 0)
+            return &line->options[i];
+    return NULL;
+}
+
+static const struct ix_option *find_letter(const struct ix_command_line *line, char letter)
+{
+    for (size_t i = 0; i < line->option_count; i++)
+        if (line->options[i].letter == letter)
+            return &line->options[i];
+    return NULL;
+}
+
+static int unknown(const struct ix_command_line *line, const char *name, struct ix_error *err)
+{
+    const char *names[64];
+    size_t count = 0;
+    char suggestion[1024];
+    for (size_t i = 0; i < line->option_count && count < IX_ARRAY_LEN(names) - 1; i++)
+        names[count++] = line->options[i].name;
+    names[count++] = "--help";
+    ix_suggest_put(suggestion, sizeof suggestion, name, names, count);
+    return ix_fail(err, -EINVAL, "unknown option %s%s", name, suggestion);
+}
+
+static int store(const struct ix_option *o, const char *value, struct ix_error *err)
+{
+    struct ix_error why;
+    int code = 0;
+    if (o->given)
+        *o->given = true;
+    switch (o->kind) {
+    case IX_OPT_FLAG:
+        *(bool *)o->target = true;
+        break;
+    case IX_OPT_TEXT:
+        *(const char **)o->target = value;
+        break;
+    case IX_OPT_LIST: {
+        struct ix_option_list *list = o->target;
+        if (list->count == IX_OPTION_LIST_MAX)
+            return ix_fail(err, -E2BIG, "%s may be given %d times at most", o->name, IX_OPTION_LIST_MAX);
+        list->items[list->count++] = value;
+        break;
+    }
+    case IX_OPT_COUNT:
+        code = ix_units_count(value, o->target, &why);
+        break;
+    case IX_OPT_TIME:
+        code = ix_units_duration(value, IX_S, o->target, &why);
+        break;
+    }
+    return code < 0 ? ix_fail(err, code, "%s %s: %s", o->name, value, why.text) : 0;
+}
+
+static int parse_one(const struct ix_command_line *line, int argc, char **argv, int *at, struct ix_error *err)
+{
+    const char *word = argv[*at], *value = NULL;
+    const struct ix_option *o;
+    if (word[1] == '-') {
+        size_t len = strcspn(word, "=");
+        o = find_long(line, word, len);
+        if (word[len] == '=')
+            value = word + len + 1;
+    } else {
+        o = find_letter(line, word[1]);
+        if (word[2])
+            value = word + 2;
+    }
+    if (!o)
+        return unknown(line, word, err);
+    if (o->kind == IX_OPT_FLAG)
+        return value ? ix_fail(err, -EINVAL, "%s takes no value", o->name) : store(o, NULL, err);
+    if (!value && *at + 1 < argc)
+        value = argv[++*at];
+    if (!value)
+        return ix_fail(err, -EINVAL, "%s needs a value: %s %s", o->name, o->name, o->value);
+    return store(o, value, err);
+}
+
+int ix_options_parse(const struct ix_command_line *line, int argc, char **argv, const char **arguments,
+                     size_t *argument_count, struct ix_error *err)
+{
+    bool options_over = false;
+    *argument_count = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (options_over || word[0] != '-' || !word[1]) {
+            arguments[(*argument_count)++] = word;
+            continue;
+        }
+        if (strcmp(word, "--") == 0) {
+            options_over = true;
+            continue;
+        }
+        if (strcmp(word, "--help") == 0 || (strcmp(word, "-h") == 0 && !find_letter(line, 'h')))
+            return 1;
+        int code = parse_one(line, argc, argv, &i, err);
+        if (code < 0)
+            return code;
+    }
+    if (*argument_count < line->min_arguments)
+        return ix_fail(err, -EINVAL, "something is missing; usage: %s", line->usage);
+    if (*argument_count > line->max_arguments)
+        return ix_fail(err, -EINVAL, "\"%s\" is too much; usage: %s", arguments[line->max_arguments],
+                       line->usage);
+    return 0;
+}
+
+void ix_options_help(const struct ix_command_line *line)
+{
+    printf("usage: %s\n\n%s\n", line->usage, line->summary);
+    if (line->option_count)
+        printf("\noptions:\n");
+    for (size_t i = 0; i < line->option_count; i++) {
+        const struct ix_option *o = &line->options[i];
+        char left[64];
+        char letter[8] = "";
+        if (o->letter)
+            snprintf(letter, sizeof letter, "-%c, ", o->letter);
+        snprintf(left, sizeof left, "%s%s%s%s", letter, o->name, o->value ? " " : "",
+                 o->value ? o->value : "");
+        printf("  %-26s %s\n", left, o->doc);
+    }
+}
