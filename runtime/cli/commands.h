@@ -4,12 +4,12 @@
 
 #include "cli/options.h"
 
-struct ix_command {
+struct ix_subcommand {
     const char *name;
     const char *doc; /* one line for `iotix help` */
     int (*main)(int argc, char **argv);
 };
-extern const struct ix_command ix_commands[]; /* name NULL ends */
+extern const struct ix_subcommand ix_subcommands[]; /* name NULL ends */
 
 int ix_command_run(int argc, char **argv);
 int ix_command_model(int argc, char **argv);

@@ -13,7 +13,7 @@
 static int command_version(int argc, char **argv);
 static int command_help(int argc, char **argv);
 
-const struct ix_command ix_commands[] = {
+const struct ix_subcommand ix_subcommands[] = {
     {"run", "run a scenario: progress, summary, verdict, exit code for CI", ix_command_run},
     {"model", "check device models, print their JSON schema", ix_command_model},
     {"lua", "run a Lua file with the iotix modules and nothing else", ix_command_lua},
@@ -22,9 +22,9 @@ const struct ix_command ix_commands[] = {
     {NULL, NULL, NULL},
 };
 
-static const struct ix_command *find_command(const char *name)
+static const struct ix_subcommand *find_command(const char *name)
 {
-    for (const struct ix_command *c = ix_commands; c->name; c++)
+    for (const struct ix_subcommand *c = ix_subcommands; c->name; c++)
         if (strcmp(c->name, name) == 0)
             return c;
     return NULL;
@@ -32,10 +32,10 @@ static const struct ix_command *find_command(const char *name)
 
 static int unknown_command(const char *name)
 {
-    const char *names[IX_ARRAY_LEN(ix_commands)];
+    const char *names[IX_ARRAY_LEN(ix_subcommands)];
     size_t count = 0;
     char suggestion[512];
-    for (const struct ix_command *c = ix_commands; c->name; c++)
+    for (const struct ix_subcommand *c = ix_subcommands; c->name; c++)
         names[count++] = c->name;
     ix_suggest_put(suggestion, sizeof suggestion, name, names, count);
     fprintf(stderr, "iotix: unknown command \"%s\"%s\n", name, suggestion);
@@ -56,7 +56,7 @@ static void print_overview(void)
            "did.\n\n"
            "usage: iotix COMMAND [arguments]\n\n",
            IX_VERSION);
-    for (const struct ix_command *c = ix_commands; c->name; c++)
+    for (const struct ix_subcommand *c = ix_subcommands; c->name; c++)
         printf("  %-10s %s\n", c->name, c->doc);
     printf(
         "\nFirst steps:\n"
@@ -73,7 +73,7 @@ static int command_help(int argc, char **argv)
         print_overview();
         return 0;
     }
-    const struct ix_command *c = find_command(argv[1]);
+    const struct ix_subcommand *c = find_command(argv[1]);
     if (!c)
         return unknown_command(argv[1]);
     char *help[] = {argv[1], "--help", NULL};
@@ -126,6 +126,6 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--version") == 0)
         return command_version(argc, argv);
-    const struct ix_command *c = find_command(argv[1]);
+    const struct ix_subcommand *c = find_command(argv[1]);
     return c ? c->main(argc - 1, argv + 1) : unknown_command(argv[1]);
 }
