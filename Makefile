@@ -7,6 +7,7 @@ DESTDIR   ?=
 PART      ?= unit lua e2e
 VERSION   := 0.1.0
 comma     := ,
+Q         := $(if $(V),,@)# make V=1 shows the commands
 
 PACKAGES_LIB := libuv luajit libmosquitto jansson libsodium openssl
 CFLAGS_BASE  := -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
@@ -83,19 +84,21 @@ clean:
 	rm -rf build build-*
 
 $(BUILD)/iotix: $(MAIN_OBJ) $(OBJECTS)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	@echo '  ld $@'
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 $(BUILD)/obj/%.o: runtime/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	@echo '  cc $<'
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # Lua as bytecode with line numbers, models as text: one file to install.
 $(BUILD)/gen/embedded.c: runtime/script/embed.lua $(EMBEDDED)
 	@mkdir -p $(@D)
-	luajit runtime/script/embed.lua $@ $(EMBEDDED)
+	$(Q)luajit runtime/script/embed.lua $@ $(EMBEDDED)
 
 $(BUILD)/gen/embedded.o: $(BUILD)/gen/embedded.c
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 
 # A test takes from the archive what it uses, and only that.
 $(BUILD)/libiotix.a: $(OBJECTS)

@@ -58,7 +58,7 @@ static struct ix_custom_totals *own_metric(struct ix_run *run, enum ix_custom_ki
 int ix_run_metric_add(struct ix_run *run, const char *kind_text, const char *name, const char *tags,
                       double value, struct ix_error *err)
 {
-    enum ix_custom_kind kind;
+    enum ix_custom_kind kind = IX_CUSTOM_COUNTER;
     int code = kind_of(kind_text, &kind, err);
     if (code < 0)
         return code;
