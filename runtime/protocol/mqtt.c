@@ -9,6 +9,8 @@
 /* The library's limit for unacknowledged messages; the owner sets the real one, per link. */
 #define NO_LIMIT 0
 
+#define DEFAULT_PENDING 20
+
 static struct ix_mqtt_link *mqtt(struct ix_link *link)
 {
     return (struct ix_mqtt_link *)(void *)link;
@@ -39,6 +41,7 @@ static int mqtt_open(struct ix_loop *loop, const struct ix_connection_spec *spec
     transport->loop = loop;
     transport->events = *events;
     transport->target = *target;
+    transport->max_pending = spec->max_inflight > 0 ? spec->max_inflight : DEFAULT_PENDING;
     transport->connect_timeout_ns = spec->connect_timeout_ns;
     transport->version = spec->mqtt_version == 5 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311;
     transport->keepalive_s = spec->keep_alive_s;
@@ -223,6 +226,11 @@ static int mqtt_publish(struct ix_link *opaque, const struct ix_message *message
         return -EMSGSIZE;
     int id = 0;
     bool held = hold_back(link);
+    /* The socket is full: only so much may wait in memory for it. */
+    if (held && link->pending >= link->transport->max_pending) {
+        let_go(link, held);
+        return -EAGAIN;
+    }
     link->publishing = true;
     link->published = false;
     errno = 0;

@@ -21,8 +21,9 @@ struct ix_mqtt_transport {
     SSL_CTX *tls;                   /* NULL: plain TCP */
     mosquitto_property *properties; /* of CONNECT, MQTT 5 only */
     uint64_t connect_timeout_ns;
-    size_t links; /* not yet freed */
-    int version;  /* 4 or 5 */
+    size_t links;         /* not yet freed */
+    unsigned max_pending; /* publishes of a link that may wait for a full socket */
+    int version;          /* 4 or 5 */
     int keepalive_s;
     bool clean_session;
     bool released;

@@ -38,7 +38,7 @@ struct ix_message {
     size_t len;
     int qos;
     bool retain;
-    bool duplicate; /* received ones only */
+    bool duplicate; /* received ones only, and only where the library tells (MQTT: never) */
 };
 
 enum ix_outcome {
@@ -50,7 +50,7 @@ enum ix_outcome {
 struct ix_link_events {
     void (*connected)(void *owner, bool session_present);
     /* The end of a link, exactly once, unless the owner closed it. `reason` is short and stable
-     * ("not authorised", "connection refused"); the link is gone afterwards. */
+     * ("not authorised", "connection refused") and stays valid for ever; the link is gone afterwards. */
     void (*closed)(void *owner, enum ix_outcome outcome, const char *reason);
     /* Outcome of a publish that returned 0: done (PUBACK, PUBCOMP), or refused by the server. */
     void (*acked)(void *owner, uint16_t token, bool accepted);
@@ -80,7 +80,10 @@ struct ix_protocol {
     int (*connect)(struct ix_transport *transport, const struct ix_identity *identity, void *owner,
                    struct ix_link **link, struct ix_error *err);
     /* IX_PUBLISHED, or 0 and a token that `acked` will name, or < 0: not sent. Never queues while
-     * unconnected. The caller bounds how many are unacknowledged. */
+     * unconnected (-ENOTCONN). The caller bounds how many are unacknowledged; -EAGAIN: the server's own bound
+     * is reached, or the socket is full. -EINVAL: topic, -EMSGSIZE, -EOPNOTSUPP: QoS, as the server said. A
+     * message of QoS 0 that the kernel has not taken yet, or that is published inside an event, is answered
+     * with 0 and `acked` like the others. */
     int (*publish)(struct ix_link *link, const struct ix_message *message, uint16_t *token);
     int (*subscribe)(struct ix_link *link, const char *filter, int qos);
     /* No event follows; the link is gone. */

@@ -17,10 +17,10 @@ static void test_every_way_of_writing_an_address(void **state)
         {"fe80::1:2", "fe80::1:2", 0, false},
         {"[::1]", "::1", 0, false},
         {"[::1]:1883", "::1", 1883, false},
-        {"mqtt://host", "host", 0, false},
-        {"MQTT://host:1", "host", 1, false},
+        {"mqtt://host", "host", 1883, false},
+        {"mqtt://host:1", "host", 1, false},
         {"tcp://host:1883/", "host", 1883, false},
-        {"mqtts://host", "host", 0, true},
+        {"mqtts://host", "host", 8883, true},
         {"ssl://[::1]:8883", "::1", 8883, true},
         {"tls://host:8883", "host", 8883, true},
     };
@@ -43,30 +43,28 @@ static void test_what_is_no_address_is_explained(void **state)
     static const struct {
         const char *text, *expected;
     } cases[] = {
-        {"", "there is no host name"},
-        {":1883", "there is no host name"},
-        {"mqtt://", "there is no host name"},
-        {"[]:1883", "there is no host name"},
-        {"host:", "the port ''"},
-        {"host:0", "from 1 to 65535"},
-        {"host:65536", "from 1 to 65535"},
-        {"host:18x3", "the port '18x3'"},
-        {"host:-1", "the port '-1'"},
-        {"host:99999999999999999999", "from 1 to 65535"},
-        {"[::1", "']'"},
-        {"[::1]1883", "expected ':'"},
-        {"ws://host", "'ws://' is not supported"},
-        {"http://host:80", "'http://' is not supported"},
-        {"host name", "cannot be part of a host name"},
-        {"user@host", "'@' cannot be part"},
-        {"host/path", "'/' cannot be part"},
-        {"mqtt://host/topic", "'/' cannot be part"},
+        {"", "names no host"},
+        {":1883", "names no host"},
+        {"mqtt://", "names no host"},
+        {"[]:1883", "names no host"},
+        {"host:", "must be 1 to 65535"},
+        {"host:0", "must be 1 to 65535"},
+        {"host:65536", "must be 1 to 65535"},
+        {"host:18x3", "port \"18x3\""},
+        {"host:99999999999999999999", "must be 1 to 65535"},
+        {"[::1", "bracket"},
+        {"[::1]1883", "bracket"},
+        {"ws://host", "\"ws://\" is no scheme"},
+        {"http://host:80", "\"http://\" is no scheme"},
+        {"host name", "names no host"},
+        {"user@host", "must not contain a user"},
+        {"mqtt://host/topic", "has no path"},
     };
     for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
         struct ix_target target;
         struct ix_error err = {0};
         assert_int_equal(ix_target_parse(cases[i].text, &target, NULL, &err), -EINVAL);
-        if (strstr(err.text, cases[i].expected) == NULL)
+        if (strncmp(err.text, "broker: ", 8) != 0 || strstr(err.text, cases[i].expected) == NULL)
             fail_msg("'%s' does not say '%s'", err.text, cases[i].expected);
     }
     char long_name[400];
@@ -75,7 +73,7 @@ static void test_what_is_no_address_is_explained(void **state)
     memset(long_name, 'a', sizeof(long_name));
     long_name[sizeof(long_name) - 1] = '\0';
     assert_int_equal(ix_target_parse(long_name, &target, NULL, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "longer than 255 bytes"));
+    assert_non_null(strstr(err.text, "names no host"));
 }
 
 static void test_addresses_and_default_ports(void **state)
