@@ -1,5 +1,5 @@
--- A value with the rhythm of a day: mean + amplitude × cos(2π × (time of day − peak) ÷ day), plus noise. `day` may be
--- short, to see days pass in minutes.
+-- A value with the rhythm of a day: mean + amplitude × cos(2π × (time of day − peak) ÷ day), plus noise. `day` may
+-- be short, to see days pass in minutes.
 local noise = require "iotix.noise"
 local options = require "iotix.options"
 
@@ -7,7 +7,7 @@ local settings = {
   mean = { type = "number", default = 20, doc = "middle of the cycle" },
   amplitude = { type = "number", default = 5, doc = "how far it swings to either side" },
   day = { type = "duration", default = "24h", min = 0.001, doc = "length of a cycle" },
-  peak = { type = "number", default = 14 / 24, min = 0, max = 1, doc = "when it is highest, as a share of the day (UTC)" },
+  peak = { type = "number", default = 14 / 24, min = 0, max = 1, doc = "when it is highest: share of the day (UTC)" },
   noise = { type = "number", default = 0, min = 0, doc = "added at random, at most this much to either side" },
 }
 

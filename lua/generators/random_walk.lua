@@ -1,5 +1,5 @@
--- A value that wanders: each tick adds a random step, and the bounds reflect. Steps depend on (device, tick) only, so the
--- path is the same however often it is asked for; a restarted worker walks it again up to the tick that is due.
+-- A value that wanders: each tick adds a random step, and the bounds reflect. Steps depend on (device, tick) only, so
+-- the path is the same however often it is asked for; a restarted worker walks it again up to the tick that is due.
 local noise = require "iotix.noise"
 local options = require "iotix.options"
 

@@ -92,7 +92,7 @@ local function new_actions(spec)
   }
 end
 
--- States by name: { after = {ms, to}, when = {{condition, to}…}, telemetry = {attribute = changes}, enter = {actions} }.
+-- States by name: { after = {ms, to}, when = {{condition, to}…}, telemetry = {attribute = changes}, enter = {…} }.
 local function new_machine(spec, text)
   local machine = { places = {} }
   local states = {}

@@ -138,7 +138,8 @@ function Device:wait(given)
     last = self:status()
     return last == wanted.state
   end) then
-    errors.raise("device %q: waited %s for state %q, it is %q", self.id, host.seconds(wanted.timeout), wanted.state, last)
+    errors.raise("device %q: waited %s for state %q, it is %q", self.id, host.seconds(wanted.timeout), wanted.state,
+      last)
   end
   return self
 end

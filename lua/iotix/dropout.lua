@@ -36,12 +36,12 @@ function Dropout:wait(timeout)
   local last
   local done = host.poll(limit, function()
     last = host.call("dropout:wait", "dropout.status", { id = self.id })
-    return last.done and last
+    return last.done and (not self.reconnects or last.back >= last.dropped) and last
   end)
   if not done then
-    errors.raise("dropout of group %q: waited %s for %d devices to drop%s; %d dropped, %d were gone already%s", self.group,
-      host.seconds(limit), self.chosen, self.reconnects and " and return" or "", last.dropped or 0, last.alreadyGone or 0,
-      self.reconnects and (", %d are back"):format(last.back or 0) or "")
+    errors.raise("dropout of group %q: waited %s for %d devices to drop%s; %d dropped, %d were gone already%s",
+      self.group, host.seconds(limit), self.chosen, self.reconnects and " and return" or "", last.dropped,
+      last.alreadyGone, self.reconnects and (", %d are back"):format(last.back) or "")
   end
   return done
 end

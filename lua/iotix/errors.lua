@@ -20,6 +20,10 @@ function Error.__concat(a, b)
   return tostring(a) .. tostring(b)
 end
 
+local function source_of(info)
+  return info.source:match "^[@=](.*)" or info.short_src
+end
+
 -- The first frame that is not of this folder: "scenario.lua:12", or nil (its frame is gone after a tail call).
 function errors.caller()
   local level = 2
@@ -29,7 +33,7 @@ function errors.caller()
       return nil
     end
     if info.what ~= "C" and info.currentline > 0 and info.source:sub(1, #own_folder) ~= own_folder then
-      return (info.source:match "^[@=](.*)" or info.short_src) .. ":" .. info.currentline
+      return source_of(info) .. ":" .. info.currentline
     end
     level = level + 1
   end
@@ -38,13 +42,15 @@ end
 -- Where the function that called this function's caller stands now, whoever wrote it; nil if nobody knows.
 function errors.position()
   local info = getinfo(3, "Sl")
-  return info and info.currentline > 0 and (info.source:match "^[@=](.*)" or info.short_src) .. ":" .. info.currentline or nil
+  if info and info.currentline > 0 then
+    return source_of(info) .. ":" .. info.currentline
+  end
 end
 
 -- Where a function was written: "scenario.lua:12".
 function errors.origin(f)
   local info = getinfo(f, "S")
-  return info and (info.source:match "^[@=](.*)" or info.short_src) .. ":" .. info.linedefined or "a function"
+  return info and source_of(info) .. ":" .. info.linedefined or "a function"
 end
 
 local function placed(message, where)

@@ -17,7 +17,7 @@ end
 
 local fleet = { class = Fleet }
 
-fleet.states = { "created", "starting", "running", "stopping", "stopped", "dropped", "error", "connected", "connecting" }
+fleet.states = { "created", "starting", "running", "stopping", "stopped", "dropped", "error", "connected" }
 
 fleet.group_options = {
   model = { type = "string|table", required = true, doc = "a model's id, a file's path, or a model as a table" },
@@ -51,8 +51,8 @@ local function call(self, name, operation, arguments, timeout)
   return host.call("fleet:" .. name, operation, arguments, timeout)
 end
 
--- Splits { strategy = …, settings … } into operation arguments; the settings are checked here, so that the error names
--- the scenario's line.
+-- Splits { strategy = …, settings … } into operation arguments; the settings are checked here, so that the error
+-- names the scenario's line.
 local function strategy_arguments(what, kind, given, own, count)
   local arguments, settings = {}, {}
   for key, value in pairs(given) do
@@ -159,12 +159,15 @@ local function target(self, state, wanted)
   return math.ceil(self.size * percent / 100 - 1e-9)
 end
 
-fleet.wait_options = { timeout = { type = "duration", doc = 'an error after this time; default: "60s" after the launch ends' } }
+fleet.wait_options = {
+  timeout = { type = "duration", doc = 'an error after this time; default: "60s" after the launch ends' },
+}
 for _, state in ipairs(fleet.states) do
-  fleet.wait_options[state] = { type = "number|string", doc = "how many devices must be " .. state .. ': a number, or "95%"' }
+  fleet.wait_options[state] = { type = "number|string",
+    doc = "how many devices must be " .. state .. ': a number, or "95%"' }
 end
 
--- "412 connected, 588 connecting; last refusals: …" for errors of waits.
+-- " (588 starting; refused or lost: 580× connection refused)" for errors of waits.
 local function situation(counts, skip)
   local parts = {}
   for _, state in ipairs(fleet.states) do
@@ -173,12 +176,12 @@ local function situation(counts, skip)
     end
   end
   local reasons = {}
-  for _, entry in ipairs(type(counts.reasons) == "table" and counts.reasons or {}) do
-    reasons[#reasons + 1] = entry.devices and ("%d× %s"):format(entry.devices, entry.reason) or tostring(entry.reason or entry)
+  for _, entry in ipairs(counts.reasons or {}) do
+    reasons[#reasons + 1] = ("%d× %s"):format(entry.count, entry.text)
   end
   local text = table.concat(parts, ", ")
   if #reasons > 0 then
-    text = text .. (text == "" and "" or "; ") .. "last refusals: " .. table.concat(reasons, "; ")
+    text = text .. (text == "" and "" or "; ") .. "refused or lost: " .. table.concat(reasons, "; ")
   end
   return text == "" and "" or " (" .. text .. ")"
 end
@@ -208,9 +211,11 @@ function Fleet:wait(given)
     return counts
   end)
   if not reached then
+    counts = call(self, "wait", "group.counts", { reasons = true })
     local got = {}
     for i, entry in ipairs(targets) do
-      got[i] = #targets == 1 and ("%d"):format(counts[entry.state] or 0) or ("%d %s"):format(counts[entry.state] or 0, entry.state)
+      local number = counts[entry.state] or 0
+      got[i] = #targets == 1 and tostring(number) or ("%d %s"):format(number, entry.state)
     end
     errors.raise("group %q: waited %s for %s, reached %s%s", self.id, host.seconds(limit), table.concat(asked, " and "),
       table.concat(got, " and "), situation(counts, skip))
@@ -225,7 +230,8 @@ fleet.dropout_options = {
     doc = "abort: reset the connection, so that the will is published; close: politely; silent: stop talking" },
   reconnect = { type = "boolean", default = false, doc = "whether dropped devices come back" },
   reconnectDelayMs = { type = "number", default = 0, min = 0, doc = "when, from each device's own drop" },
-  select = { type = "function", doc = "function(device) that says whether a device may be chosen; runs in the workers" },
+  select = { type = "function",
+    doc = "function(device) that says whether a device may be chosen; runs in the workers" },
 }
 
 function Fleet:dropout(given)

@@ -2,6 +2,7 @@
 local core = require "iotix.core"
 local errors = require "iotix.errors"
 local host = require "iotix.host"
+local json = require "iotix.json"
 local options = require "iotix.options"
 
 local metric = {}
@@ -20,7 +21,8 @@ local function tag_text(what, tags)
   for _, key in ipairs(options.sorted_keys(tags)) do
     local value = tostring(tags[key])
     if type(key) ~= "string" or not key:match "^[%w_.-]+$" or value:find "[,:%c]" then
-      errors.raise("%s: tags are names with values that hold no comma or colon, not %q = %q", what, tostring(key), value)
+      errors.raise("%s: tags are names with values that hold no comma or colon, not %q = %q", what, tostring(key),
+        value)
     end
     parts[#parts + 1] = key .. ":" .. value
   end
@@ -52,7 +54,7 @@ for _, kind in ipairs(metric.kinds) do
     local what = "iotix.metric." .. kind
     options.argument(what, "name", name, { type = "string" })
     if not name:match "^%a[%w_.]*$" or #name > 64 then
-      errors.raise("%s: %q is no name of a metric: a letter, then letters, digits, \"_\" and \".\", at most 64", what, name)
+      errors.raise('%s: %q is no name of a metric: a letter, then letters, digits, "_" and ".", at most 64', what, name)
     end
     local before = metric.declared[name]
     if before and before ~= kind then
@@ -69,7 +71,13 @@ function metric.get(name, tags)
   if tags ~= nil then
     options.argument("t:metric", "tags", tags, { type = "table" })
   end
-  return host.call("t:metric", "metric.get", { name = name, tags = tags })
+  local state = host.call("t:metric", "metric.get", { name = name, tags = tags })
+  for key, value in pairs(state) do
+    if value == json.null then -- no samples yet
+      state[key] = nil
+    end
+  end
+  return state
 end
 
 return metric

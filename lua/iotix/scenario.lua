@@ -14,7 +14,8 @@ scenario.keys = {
   name = { type = "string", required = true, doc = "name of the run" },
   description = { type = "string", doc = "one sentence for reports" },
   options = { type = "table", default = {}, doc = "names and defaults of what -e name=value may change" },
-  thresholds = { type = "table", default = {}, doc = "metric = \"p(95)<500ms\", a list of such texts, or { threshold, abortOnFail }" },
+  thresholds = { type = "table", default = {},
+    doc = 'metric = "p(95)<500ms", a list of such texts, or { threshold, abortOnFail }' },
   tags = { type = "table", default = {}, doc = "tags of the run" },
   generators = { type = "table", doc = "name = function(config, device) that returns function(tick, now)" },
   behaviors = { type = "table", doc = "name = behaviour" },
@@ -162,12 +163,10 @@ local function convert(name, default, given)
     end
     return nil, ("option %q must be a number, not %q"):format(name, tostring(given))
   elseif type(default) == "boolean" then
-    local words = { ["true"] = true, yes = true, on = true, ["1"] = true, ["false"] = false, no = false, off = false, ["0"] = false }
-    local value = words[tostring(given)]
-    if value == nil then
-      return nil, ("option %q must be true or false, not %q"):format(name, tostring(given))
+    if given == "true" or given == "false" then
+      return given == "true"
     end
-    return value
+    return nil, ("option %q must be true or false, not %q"):format(name, tostring(given))
   end
   local text = tostring(given)
   local is_duration = default:match "^%d" and default:match "%a$" and core.duration(default)

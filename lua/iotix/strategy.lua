@@ -63,9 +63,15 @@ function strategy.find(kind, name)
     end, origin = errors.origin(found) }
   end
   if type(found) ~= "table" or type(found.new) ~= "function" then
-    return nil, ("%s strategy %q must be { settings = …, new = function(settings, count, random) … end }"):format(kind, name)
+    return nil, ("%s strategy %q must be { settings = …, new = function(settings, count, random) … end }"):format(kind,
+      name)
   end
-  return { settings = found.settings or {}, new = found.new, duration = found.duration, origin = errors.origin(found.new) }
+  return {
+    settings = found.settings or {},
+    new = found.new,
+    duration = found.duration,
+    origin = errors.origin(found.new),
+  }
 end
 
 -- The strategy's settings with defaults · nil, message. The third result lists common fields that it ignores.

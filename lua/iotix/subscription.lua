@@ -23,13 +23,22 @@ function Message.__index(message, key)
 end
 
 subscription.open_options = {
-  qos = { type = "integer", default = 1, min = 0, max = 2, doc = "quality of service" },
-  limit = { type = "count", default = 10000, min = 1, doc = "messages kept until they are read; more are dropped and counted" },
+  qos = { type = "integer", default = 2, min = 0, max = 2, doc = "quality of service" },
+  limit = { type = "count", default = 10000, min = 1,
+    doc = "messages kept until they are read; more are dropped and counted" },
+  username = { type = "string", doc = "user name at the broker" },
+  password = { type = "string", doc = "password at the broker" },
 }
 
 local function open(what, topic, settings)
   options.argument(what, "topic", topic, { type = "string" })
-  local answer = host.call(what, "subscribe.open", { topic = topic, qos = settings.qos, limit = settings.limit })
+  local answer = host.call(what, "subscribe.open", {
+    topic = topic,
+    qos = settings.qos,
+    limit = settings.limit,
+    username = settings.username,
+    password = settings.password,
+  })
   return setmetatable({ id = answer.id, topic = topic, closed = false }, Subscription)
 end
 
@@ -43,7 +52,14 @@ local function pop(self, limit)
   if topic == nil then
     return nil
   end
-  return setmetatable({ topic = topic, payload = payload, qos = qos, retain = retain, at = at, duplicate = duplicate }, Message)
+  return setmetatable({
+    topic = topic,
+    payload = payload,
+    qos = qos,
+    retain = retain,
+    at = at,
+    duplicate = duplicate,
+  }, Message)
 end
 
 local function check_open(self, what)
@@ -52,14 +68,18 @@ local function check_open(self, what)
   end
 end
 
+local function limit_of(what, timeout, default)
+  return options.argument(what, "timeout", timeout == nil and default or timeout, { type = "duration" })
+end
+
 function Subscription:next(timeout)
   check_open(self, "subscription:next")
-  return pop(self, options.argument("subscription:next", "timeout", timeout == nil and "60s" or timeout, { type = "duration" }))
+  return pop(self, limit_of("subscription:next", timeout, "60s"))
 end
 
 function Subscription:messages(timeout)
   check_open(self, "subscription:messages")
-  local quiet = options.argument("subscription:messages", "timeout", timeout == nil and "5s" or timeout, { type = "duration" })
+  local quiet = limit_of("subscription:messages", timeout, "5s")
   return function()
     return pop(self, quiet)
   end
@@ -91,7 +111,7 @@ function Subscription:close()
 end
 
 local matcher_spec = { type = "function|table|string",
-  doc = "function(message), a table that the JSON payload must contain, or a Lua pattern for the payload; default: any" }
+  doc = "function(message), a table that the JSON payload must contain, or a Lua pattern for it; default: any" }
 local within_spec = { type = "duration", default = "10s", doc = "how long to wait" }
 
 subscription.expect_options = { match = matcher_spec, within = within_spec }
@@ -137,7 +157,7 @@ subscription.message_options = {
 -- t:expect_message: the message, or nil and a text.
 function subscription.expect_message(given)
   local wanted = options.check("t:expect_message", given, subscription.message_options)
-  local self = open("t:expect_message", wanted.topic, { qos = wanted.qos, limit = subscription.open_options.limit.default })
+  local self = open("t:expect_message", wanted.topic, { qos = wanted.qos, limit = 10000 })
   if wanted.after then
     wanted.after()
   end

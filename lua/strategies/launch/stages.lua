@@ -1,14 +1,16 @@
--- Ramps of the number of started devices, one after the other: stages = { { duration = "30s", target = 1000 },
--- { duration = "1m", target = 1000 }, { duration = 0, target = "100%" } } starts 1,000 within 30 s, waits a minute, then
--- starts all others at once.
+-- Ramps of the number of started devices, one after the other:
+--   stages = { { duration = "30s", target = 1000 }, { duration = "1m", target = 1000 },
+--              { duration = 0, target = "100%" } }
+-- starts 1,000 within 30 s, waits a minute, then starts all others at once.
 --
--- Within a stage from N₀ devices at t₀ to N₁ at t₁ the number grows linearly: device k with N₀ ≤ k < N₁ starts at
+-- Within a stage from N₀ devices at t₀ to N₁ at t₁ the number grows linearly: device k, N₀ ≤ k < N₁, starts at
 --   at(k) = t₀ + (k − N₀) ÷ (N₁ − N₀) × (t₁ − t₀).
 local options = require "iotix.options"
 
 local stage = {
   duration = { type = "duration", required = true, doc = "how long the stage takes" },
-  target = { type = "integer|string", required = true, doc = "how many devices are started at its end, or \"50%\" of all" },
+  target = { type = "integer|string", required = true,
+    doc = 'how many devices are started at its end: a number, or "50%" of all' },
 }
 
 local function number_of(target, count)
@@ -31,13 +33,15 @@ local function parse(settings, count)
       return nil, ("stages[%d]: \"target\" must be a number of devices or a text such as \"50%%\", not %q"):format(i,
         tostring(parsed.target))
     elseif target < number then
-      return nil, ("stages[%d]: target %d is below the %d before it; stages only start devices"):format(i, target, number)
+      return nil, ("stages[%d]: target %d is below the %d before it; stages only start devices"):format(i, target,
+        number)
     end
     stages[i] = { from = number, to = target, at = time, duration = parsed.duration }
     number, time = target, time + parsed.duration
   end
   if number < count then
-    return nil, ("the last target is %d, but the group has %d devices: the rest would never start"):format(number, count)
+    return nil, ("the last target is %d, but the group has %d devices: the rest would never start"):format(number,
+      count)
   end
   return stages
 end
