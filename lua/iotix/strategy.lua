@@ -37,14 +37,17 @@ function strategy.is_common(kind, name)
   return common[kind][name] ~= nil
 end
 
+-- A function(k) is its own schedule.
+local function plain(at)
+  return { settings = {}, new = function()
+    return at
+  end, origin = errors.origin(at) }
+end
+
 -- The strategy's table · nil, message.
 function strategy.find(kind, name)
   if type(name) == "function" then
-    return { settings = {}, new = function(_, count)
-      return function(k)
-        return name(k, count)
-      end
-    end, origin = errors.origin(name) }
+    return plain(name)
   end
   local found, message = handler.find("strategies/" .. kind, name)
   if found == nil then
@@ -56,11 +59,7 @@ function strategy.find(kind, name)
       message and " (" .. message .. ")" or "")
   end
   if type(found) == "function" then
-    return { settings = {}, new = function(_, count)
-      return function(k)
-        return found(k, count)
-      end
-    end, origin = errors.origin(found) }
+    return plain(found)
   end
   if type(found) ~= "table" or type(found.new) ~= "function" then
     return nil, ("%s strategy %q must be { settings = …, new = function(settings, count, random) … end }"):format(kind,
