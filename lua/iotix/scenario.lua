@@ -31,7 +31,8 @@ scenario.keys = {
 local threshold_keys = {
   threshold = { type = "string", required = true, doc = "an expression such as \"p(95)<500ms\"" },
   abortOnFail = { type = "boolean", default = false, doc = "end the run as soon as it fails" },
-  delayAbortEval = { type = "duration", doc = "not before this time" },
+  delayAbort = { type = "duration", doc = "but not before this time" },
+  over = { type = "duration", doc = "must hold in every window of this length" },
 }
 
 local current -- the scenario's table
@@ -66,7 +67,6 @@ local function thresholds_of(given)
         if not parsed then
           wrong("thresholds[%q]: %s", name, message)
         end
-        entry = parsed
       elseif type(entry) ~= "string" then
         wrong("thresholds[%q] must be a text such as \"p(95)<500ms\" or a list of them", name)
       end
@@ -209,6 +209,9 @@ end
 function scenario.main()
   if not values then
     scenario.set_options()
+  end
+  for _, name in ipairs(options.sorted_keys(metric.declared)) do
+    core.metric(metric.declared[name], name, "") -- known, and 0, before the first sample
   end
   local it, prepared = t.new(values), nil
   task.begin()

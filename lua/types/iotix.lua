@@ -547,7 +547,7 @@ function WorkerDevice:render_json(json, parameters) end
 
 ---Whether a condition is true of the last published values.
 ---@param condition string `"power > 0 && mode == 'on'"`
----@return boolean # 
+---@return boolean # false while a value is missing
 function WorkerDevice:holds(condition) end
 
 ---Gives the device a command.
