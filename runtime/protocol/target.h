@@ -4,6 +4,8 @@
 
 #include "protocol/protocol.h"
 
+#define IX_MQTT_PORT 1883
+
 /* Reads what ix_endpoint_parse reads: host, host:port, [::1]:1883, mqtt:// and mqtts:// URLs. Fills
  * server_name and port (0 if neither port nor scheme was written); address stays empty. *tls: what the URL
  * says, false without one; NULL if the caller does not care. */
