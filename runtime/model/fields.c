@@ -196,8 +196,9 @@ TABLE(parameter, .name = "parameter", .doc = "A parameter of a command");
 static const struct ix_field response_fields[] = {
     {"topic", .accept = IX_A_TEXT, .required = IX_ALL, .doc = "Topic of the answer; a template."},
     {"template", "payload", .accept = IX_A_ANY,
-     .doc = "Payload of the answer; a template with parameters, attributes, ${command}, ${status} and "
-            "${error}."},
+     .doc =
+         "Payload of the answer; a template with parameters, attributes, ${command}, ${status}, ${error} and "
+         "${correlationId}."},
 };
 TABLE(response, .name = "response", .doc = "The answer to a command");
 
@@ -228,7 +229,7 @@ static const struct ix_field trigger_fields[] = {
     {"type", .accept = IX_A_TEXT, .words = WORDS("condition", "interval", "connect", "command"),
      .required = IX_ALL, .doc = "What sets the behaviour off."},
     {"condition", .accept = IX_A_TEXT, .applies = CONDITION, .required = CONDITION,
-     .doc = "Expression over the last published values: \"heartRate > 120 || heartRate < 50\"."},
+     .doc = "Expression over the last published values: \"heartRate > 120\"."},
     {"mode", .accept = IX_A_TEXT, .words = WORDS("edge", "level"), .fallback = "\"edge\"",
      .applies = CONDITION,
      .doc = "edge: when the condition becomes true; level: at each value while it is true."},
