@@ -23,6 +23,18 @@ void ix_faults_deinit(struct ix_faults *faults)
     *faults = (struct ix_faults){0};
 }
 
+/* Faults quote what users wrote; each must stay one line. */
+static char *one_line(const char *text)
+{
+    char *copy = ix_strdup(text);
+
+    for (char *at = copy; *at; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = ' ';
+    }
+    return copy;
+}
+
 static void add(struct ix_faults *faults, bool warning, const char *path, const char *format, va_list args)
 {
     char message[1024];
@@ -33,7 +45,7 @@ static void add(struct ix_faults *faults, bool warning, const char *path, const 
         return;
     vsnprintf(message, sizeof(message), format, args);
     faults->items = ix_realloc(faults->items, (faults->count + 1) * sizeof(faults->items[0]));
-    faults->items[faults->count++] = (struct ix_fault){ix_strdup(path), ix_strdup(message), warning};
+    faults->items[faults->count++] = (struct ix_fault){one_line(path), one_line(message), warning};
 }
 
 void ix_faults_add(struct ix_faults *faults, const char *path, const char *format, ...)
