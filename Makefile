@@ -103,11 +103,12 @@ $(BUILD)/gen/embedded.o: $(BUILD)/gen/embedded.c
 # A test takes from the archive what it uses, and only that.
 $(BUILD)/libiotix.a: $(OBJECTS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libiotix.a Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libiotix.a $(LIBS) -lcmocka
+	@echo '  cc $<'
+	$(Q)$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libiotix.a $(LIBS) -lcmocka
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libiotix.a Makefile
 	@mkdir -p $(@D)

@@ -8,11 +8,6 @@
 #include <stdlib.h>
 
 #define RECORD_MAX (64u << 20)
-/* Between the making of a launch and its first instant: time for the record to arrive, and for workers that
- * only just start. */
-#define LEAD_NS     (5 * IX_MS)
-#define LEAD_NEW_NS (150 * IX_MS)
-
 struct ix_fleet *ix_fleet_new(const struct ix_fleet_config *config)
 {
     struct ix_fleet *fleet = ix_calloc(1, sizeof *fleet);
@@ -324,7 +319,7 @@ static uint64_t start_instant(struct ix_fleet *fleet, const struct group *g)
     for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
         if (bit_get(g->on, i) && !ix_workers_is_ready(fleet->config.workers, i))
             lead = LEAD_NEW_NS;
-    return ix_loop_update(fleet->config.loop) + lead;
+    return ix_clock_whole_ms(ix_loop_update(fleet->config.loop) + lead);
 }
 
 /* ---- operations by record ---- */

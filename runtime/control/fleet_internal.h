@@ -5,6 +5,10 @@
 #include "control/fleet.h"
 
 #define UNPLACED 0xffff
+/* Between the making of a launch or dropout and its first instant: time for the record to arrive, and for
+ * workers that only just start. */
+#define LEAD_NS     (5 * IX_MS)
+#define LEAD_NEW_NS (150 * IX_MS)
 
 struct stored { /* one current record, packed; specs are packed per worker instead */
     struct stored *next;

@@ -110,7 +110,7 @@ static void choose(struct ix_fleet *fleet, struct request *r)
     uint64_t chosen = ix_selection_size(d->count, d->percentage, eligible);
     d->facts.eligible = eligible;
     d->facts.chosen = chosen;
-    d->facts.start_ns = ix_loop_update(fleet->config.loop) + 5 * IX_MS;
+    d->facts.start_ns = ix_clock_whole_ms(ix_loop_update(fleet->config.loop) + LEAD_NS);
     record->dropout.start_ns = d->facts.start_ns;
     record->dropout.eligible = r->eligible;
     memset(&r->eligible, 0, sizeof r->eligible); /* now the record's */

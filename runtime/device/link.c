@@ -98,7 +98,7 @@ static void on_connected(void *owner, bool session_present)
     d->attempts = 0;
     bool first = !(row->flags & IX_ROW_BASE);
     if (first) {
-        row->base_ns = now;
+        row->base_ns = ix_clock_whole_ms(now);
         row->flags |= IX_ROW_BASE;
     } else {
         ix_telemetry_settle(d, now);

@@ -12,8 +12,8 @@ uint64_t ix_telemetry_phase(const struct ix_device *d, size_t stream)
         return attribute->phase_ns;
     bool combined = d->group->model->connection.combined;
     uint64_t key = ix_random_key(ix_device_random_key(d), IX_DRAWS_PHASE);
-    return ix_random_below(ix_random_u64(key, combined ? 0 : stream),
-                           combined ? d->group->combined_phase_ns : attribute->interval_ns);
+    uint64_t span = combined ? d->group->combined_phase_ns : attribute->interval_ns;
+    return ix_random_below(ix_random_u64(key, combined ? 0 : stream), span / 1000000) * 1000000;
 }
 
 /* Its first instant that was not handled yet. */

@@ -14,7 +14,8 @@ static uint64_t read_clock(clockid_t id)
 void ix_clock_init_real(struct ix_clock *clock)
 {
     *clock = (struct ix_clock){0};
-    clock->wall_offset_ns = (int64_t)(read_clock(CLOCK_REALTIME) - read_clock(CLOCK_MONOTONIC));
+    int64_t offset = (int64_t)(read_clock(CLOCK_REALTIME) - read_clock(CLOCK_MONOTONIC));
+    clock->wall_offset_ns = offset - offset % 1000000;
 }
 
 void ix_clock_init_virtual(struct ix_clock *clock, int64_t wall_ns)
