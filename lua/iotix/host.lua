@@ -34,9 +34,9 @@ end
 
 -- A function for workers, packed; upvalues that cannot travel are an error at the scenario's line.
 function host.pack(what, f)
-  local good, text, message = pcall(core.pack, f)
-  if not good or not text then
-    errors.raise("%s: %s", what, tostring(good and message or text))
+  local good, text = pcall(core.pack, f)
+  if not good then
+    errors.raise("%s: %s", what, tostring(text))
   end
   return text
 end
