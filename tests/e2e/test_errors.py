@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from helpers import free_port
+from helpers import free_port, series
 from scenes import attribute, counter, model, scenario
 
 BAD_MODEL = 104
@@ -114,18 +114,32 @@ def test_what_was_measured_before_an_error_is_in_the_summary(run, write, broker,
     assert any(n in ended.out for n in (f"{count}", f"{count:,}")), f"{count} messages came: {ended.describe()}"
 
 
-def test_error_in_a_custom_generator(run, write):
-    write("generators/boom.lua", """return function(config, device)
+BOOM = """return function(config, device)
   return function(tick)
-    if tick == 3 then
+    if tick == 3 and device.id == "dev-1" then
       error("no more values")
     end
     return tick
   end
 end
-""")
+"""
+
+
+def test_error_in_a_custom_generator_stops_the_device(run, write, broker, observe):
+    observer = observe(broker)
+    write("generators/boom.lua", BOOM)
     write("probe.json", model(attribute("value", {"type": "custom", "handler": "boom"}, 100)))
-    run(scenario(2, 't:sleep "800ms"')).expect(SCRIPT_ERROR, r"boom\.lua:4", r"no more values", r"dev-[01]")
+    ended = run(scenario(2, 't:sleep "1s"\n  t:check("one is left", fleet:count "error" == 1)'))
+    ended.expect(0, r"boom\.lua:4", r"no more values", r"dev-1")
+    counts = {key[0]: len(samples) for key, samples in series(observer.settle().messages, "value").items()}
+    assert counts["dev-1"] == 3 and counts["dev-0"] >= 10
+
+
+def test_error_in_a_custom_generator_ends_the_run_if_wished(run, write):
+    write("generators/boom.lua", BOOM)
+    write("probe.json", model(attribute("value", {"type": "custom", "handler": "boom"}, 100)))
+    text = scenario(2, 't:sleep "30s"', keys='onError = "run",')
+    run(text).expect(SCRIPT_ERROR, r"boom\.lua:4", r"no more values", r"dev-1")
 
 
 def test_endless_loop_in_a_scenario_is_stopped(run, write):

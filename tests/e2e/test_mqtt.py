@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from helpers import Observer, device_of, series, wait_until
+from helpers import Observer, device_of, series
 from scenes import UNTIL_STOPPED, counter, model, scenario
 
 
@@ -140,7 +140,7 @@ def test_broker_of_the_model_stays_unless_forced(start_broker, observe, iotix, w
     own, other = start_broker(), start_broker()
     watch_own, watch_other = observe(own), observe(other)
     write("probe.json", model(counter(100), connection={"broker": "192.0.2.1", "port": 1}))
-    set_here = f'broker = "{own.address}"'
+    set_here = f'connection = {{ broker = "127.0.0.1", port = {own.port} }}'
     text = scenario(2, 't:sleep "300ms"').replace('group = "fleet" }', f'group = "fleet", {set_here} }}')
     file = write("fleet.lua", text)
     iotix("run", file, "--broker", other.address).expect(0)
@@ -155,5 +155,4 @@ def test_max_connections_of_the_broker_are_counted_as_refusals(start_broker, obs
     file = write("fleet.lua", scenario(10, 't:sleep "200ms"').replace('timeout = "30s"', 'timeout = "1s"'))
     run = iotix("run", file, "--broker", broker.address)
     assert run.code in (99, 107), run.describe()
-    wait_until(lambda: "Client connection from" in broker.log or "max_connections" in broker.log or True, 1, "")
     assert re.search(r"[56]\W*(of|/)\W*10", run.out + run.err), run.describe()
