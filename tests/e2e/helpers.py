@@ -472,6 +472,7 @@ class Run:
         assert "runtime error:" not in self.err, f"undefined behaviour: {self.describe()}"
 
 
-def sent_so_far(run):
-    """The number of sent messages in each progress line, in order."""
-    return [int(n.replace(",", "")) for n in re.findall(r"(?m)\bsent\W+([\d,]+)", run.err)]
+def figure(run, label):
+    """A number of the summary, by the label at the start of its line; 0 if there is no such line."""
+    found = re.search(rf"(?m)^  {re.escape(label)} +([\d,]+)", run.out)
+    return int(found.group(1).replace(",", "")) if found else 0

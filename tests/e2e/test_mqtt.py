@@ -18,7 +18,7 @@ def run_with(iotix, write, broker, connection, body='t:sleep "600ms"', devices=3
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_version_and_qos(version, protocol, qos, broker, observe, iotix, write):
     observer = observe(broker)
-    run_with(iotix, write, broker, {"mqttVersion": version, "qos": qos}).expect(0)
+    run_with(iotix, write, broker, {"protocolVersion": version, "qos": qos}).expect(0)
     messages = observer.settle().messages
     assert {m.qos for m in messages} == {qos}
     connects = broker.connects()
@@ -145,7 +145,7 @@ def test_broker_of_the_model_stays_unless_forced(start_broker, observe, iotix, w
     file = write("fleet.lua", text)
     iotix("run", file, "--broker", other.address).expect(0)
     assert watch_own.settle().messages and not watch_other.settle().messages
-    iotix("run", file, "--broker-force", other.address).expect(0)
+    iotix("run", file, "--broker", other.address, "--broker-force").expect(0)
     assert watch_other.settle().messages
 
 
