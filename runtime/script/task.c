@@ -36,7 +36,7 @@ static char *origin_of(lua_State *L, const struct ix_task *parent)
     luaL_traceback(L, L, NULL, 1);
     if (parent)
         ix_task_put_origin(parent, L);
-    char *origin = ix_strndup(lua_tostring(L, -1), ORIGIN_MAX);
+    char *origin = ix_strndup(lua_tostring(L, -1), strnlen(lua_tostring(L, -1), ORIGIN_MAX));
     lua_pop(L, 1);
     return origin;
 }
@@ -69,7 +69,7 @@ struct ix_task *ix_task_new(struct ix_script *script, lua_State *L, const char *
     struct ix_task *task = ix_calloc(1, sizeof *task);
     task->script = script;
     task->id = ++script->next_id;
-    task->name = ix_strndup(name, 80);
+    task->name = ix_strndup(name, strnlen(name, 80));
     task->timer.fire = on_timer;
     if (script->running)
         task->origin = origin_of(L, script->running);

@@ -316,23 +316,25 @@ static int hooked_end(void **state)
     ",\"action\":{\"type\":\"publish\",\"topic\":\"a\",\"payload\":{\"x\":1}}}"
 
 /* t counts 0, 1, 2 … */
-static const char
-    triggers
-        [] =
-            SENSOR("sensor", COMMANDS
-                   ",\"behaviors\":[" BEHAVIOR("edge", "{\"type\":\"condition\",\"condition\":\"t % 4 >= "
-                                                       "2\"}") "," BEHAVIOR("level", "{\"type\":"
-                                                                                     "\"condition\","
-                                                                                     "\"condition\":\"t % 4 "
-                                                                                     ">= "
-                                                                                     "2\",\"mode\":"
-                                                                                     "\"level\"}") "," BEHAVIOR(
-                       "cool", "{\"type\":\"condition\",\"condition\":\"t >= "
-                               "1\",\"mode\":\"level\",\"cooldownMs\":3000}") "," BEHAVIOR("clock",
-                                                                                           "{\"type\":"
-                                                                                           "\"interval\","
-                                                                                           "\"intervalMs\":"
-                                                                                           "700}") "]");
+static const char triggers[] = SENSOR(
+    "sensor",
+    COMMANDS ",\"behaviors\":[" BEHAVIOR(
+        "edge",
+        "{\"type\":\"condition\",\"condition\":\"t % 4 >= "
+        "2\"}") "," BEHAVIOR("level", "{\"type\":"
+                                      "\"condition\","
+                                      "\"condition\":\"t % 4 "
+                                      ">= "
+                                      "2\",\"mode\":"
+                                      "\"level\"}") "," BEHAVIOR("cool",
+                                                                 "{\"type\":\"condition\",\"condition\":\"t "
+                                                                 ">= "
+                                                                 "1\",\"mode\":\"level\",\"cooldownMs\":"
+                                                                 "3000}") "," BEHAVIOR("clock",
+                                                                                       "{\"type\":"
+                                                                                       "\"interval\","
+                                                                                       "\"intervalMs\":"
+                                                                                       "700}") "]");
 
 static void test_conditions(void **state)
 {
