@@ -315,26 +315,15 @@ static int hooked_end(void **state)
     "{\"name\":\"" name "\",\"trigger\":" trigger \
     ",\"action\":{\"type\":\"publish\",\"topic\":\"a\",\"payload\":{\"x\":1}}}"
 
+#define ON(condition, more) "{\"type\":\"condition\",\"condition\":\"" condition "\"" more "}"
+#define EDGE                BEHAVIOR("edge", ON("t % 4 >= 2", ""))
+#define LEVEL               BEHAVIOR("level", ON("t % 4 >= 2", ",\"mode\":\"level\""))
+#define COOL                BEHAVIOR("cool", ON("t >= 1", ",\"mode\":\"level\",\"cooldownMs\":3000"))
+#define CLOCK               BEHAVIOR("clock", "{\"type\":\"interval\",\"intervalMs\":700}")
+
 /* t counts 0, 1, 2 … */
-static const char triggers[] = SENSOR(
-    "sensor",
-    COMMANDS ",\"behaviors\":[" BEHAVIOR(
-        "edge",
-        "{\"type\":\"condition\",\"condition\":\"t % 4 >= "
-        "2\"}") "," BEHAVIOR("level", "{\"type\":"
-                                      "\"condition\","
-                                      "\"condition\":\"t % 4 "
-                                      ">= "
-                                      "2\",\"mode\":"
-                                      "\"level\"}") "," BEHAVIOR("cool",
-                                                                 "{\"type\":\"condition\",\"condition\":\"t "
-                                                                 ">= "
-                                                                 "1\",\"mode\":\"level\",\"cooldownMs\":"
-                                                                 "3000}") "," BEHAVIOR("clock",
-                                                                                       "{\"type\":"
-                                                                                       "\"interval\","
-                                                                                       "\"intervalMs\":"
-                                                                                       "700}") "]");
+static const char triggers[] =
+    SENSOR("sensor", COMMANDS ",\"behaviors\":[" EDGE "," LEVEL "," COOL "," CLOCK "]");
 
 static void test_conditions(void **state)
 {
