@@ -11,6 +11,13 @@ struct ix_report_format {
 };
 extern const struct ix_report_format ix_report_formats[]; /* junit json html csv ndjson; name NULL ends */
 
+/* What the formats write (README.md beside this file describes them). */
+void ix_report_junit(const struct ix_result *result, struct ix_buf *out);
+void ix_report_json(const struct ix_result *result, struct ix_buf *out);
+void ix_report_ndjson(const struct ix_result *result, struct ix_buf *out);
+void ix_report_csv(const struct ix_result *result, struct ix_buf *out);
+void ix_report_html(const struct ix_result *result, struct ix_buf *out);
+
 /* "junit=results.xml": -EINVAL with the known formats and a suggestion. *file points into `spec`. */
 int ix_report_parse(const char *spec, const struct ix_report_format **format, const char **file,
                     struct ix_error *err);
