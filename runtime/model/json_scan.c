@@ -355,6 +355,16 @@ void ix_json_put(struct ix_buf *out, const json_t *json, const struct ix_json_so
     }
 }
 
+/* Significant digits of a number. */
+static size_t digits_of(const char *text, size_t len)
+{
+    size_t digits = 0;
+
+    for (size_t i = 0; i < len && text[i] != 'e' && text[i] != 'E'; i++)
+        digits += text[i] >= '0' && text[i] <= '9' && (digits > 0 || text[i] != '0');
+    return digits;
+}
+
 char *ix_json_source_number(const struct ix_json_source *source, const json_t *json)
 {
     const struct ix_json_number *number;
@@ -362,6 +372,9 @@ char *ix_json_source_number(const struct ix_json_source *source, const json_t *j
     if (!source || source->capacity == 0 || !json_is_number(json))
         return NULL;
     number = &source->numbers[slot_of(source, json)];
-    /* A value of a duplicated key is remembered under its last text only. */
-    return number->json ? ix_strndup(number->text, number->len) : NULL;
+    /* Seventeen digits are how programs print a double, not how people write one: 0.10000000000000001 is 0.1
+     * that went through such a program, and its shortest text says so. */
+    if (!number->json || (json_is_real(json) && digits_of(number->text, number->len) >= 17))
+        return NULL;
+    return ix_strndup(number->text, number->len);
 }

@@ -39,7 +39,8 @@ struct ix_json_number {
 void ix_json_source_init(struct ix_json_source *source, const char *text, size_t len, const json_t *root,
                          struct ix_faults *faults);
 void ix_json_source_deinit(struct ix_json_source *source);
-/* A number as written; the caller frees it. NULL if the value is no number or not of this source. */
+/* A number as written; the caller frees it. NULL if the value is no number, not of this source, or was
+ * printed by a program with all 17 digits of a double. */
 char *ix_json_source_number(const struct ix_json_source *source, const json_t *json);
 
 /* Compact JSON in the order of the tree; numbers as written in `source` (NULL: their shortest text). */

@@ -296,6 +296,9 @@ static void constants_stay_as_written(void **state)
     check_ticks("number", "{\"type\":\"constant\",\"value\":1E3}", 0, 1, "1E3");
     check_ticks("number", "{\"type\":\"constant\",\"value\":{\"z\":[1.0,2],\"a\":null}}", 0, 1,
                 "{\"z\":[1.0,2],\"a\":null}");
+    /* What a JSON library made of 0.1. */
+    check_ticks("number", "{\"type\":\"constant\",\"value\":0.10000000000000001}", 0, 1, "0.1");
+    check_ticks("number", "{\"type\":\"sequence\",\"step\":0.10000000000000001}", 3, 1, "0.3");
     check_ticks("integer", "{\"type\":\"constant\",\"value\":42}", 0, 1, "42");
     check_ticks("integer", "{\"type\":\"constant\",\"value\":41.5}", 0, 1, "42");
     check_ticks("boolean", "{\"type\":\"constant\",\"value\":false}", 0, 1, "false");
