@@ -169,8 +169,8 @@ void ix_device_drop_due(struct ix_device *d, uint64_t now_ns)
     ix_device_count(d, IX_C_DROPPED, 1);
     row->flags |= IX_ROW_DROP_HELD;
     row->drop_until_ns = UINT64_MAX;
-    if (state->reconnect && state->reconnect_delay_ns < UINT64_MAX - instant)
-        row->drop_until_ns = instant + state->reconnect_delay_ns;
+    if (state->reconnect)
+        row->drop_until_ns = ix_instant_after(instant, state->reconnect_delay_ns);
     if (!d->lost_ns)
         d->lost_ns = now_ns ? now_ns : 1;
     ix_device_leave(d, state->mode, row->drop_until_ns);

@@ -199,6 +199,11 @@ static inline uint64_t ix_engine_now(const struct ix_engine *engine)
 {
     return ix_clock_now(&engine->loop->clock);
 }
+/* An instant and a duration from a record: the sum stays at the end of time. */
+static inline uint64_t ix_instant_after(uint64_t instant_ns, uint64_t duration_ns)
+{
+    return duration_ns > UINT64_MAX - instant_ns ? UINT64_MAX : instant_ns + duration_ns;
+}
 static inline void ix_device_count(const struct ix_device *d, enum ix_counter counter, uint64_t n)
 {
     d->group->metrics->counters[counter] += n;

@@ -179,6 +179,7 @@ void ix_device_finish_stop(struct ix_device *d)
 
 void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns)
 {
+    uint64_t now = ix_engine_now(d->group->engine);
     d->row->launch_sequence = sequence;
     switch ((enum ix_device_status)d->row->status) {
     case IX_D_CREATED:
@@ -191,13 +192,14 @@ void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns)
         ix_device_rearm(d);
         return;
     case IX_D_STOPPING:
+        d->need_ns = earlier(d->need_ns, ix_instant_after(now, drain_ns));
+        ix_device_rearm(d);
         return;
     case IX_D_STARTING:
     case IX_D_RUNNING:
     case IX_D_DROPPED:
         break;
     }
-    uint64_t now = ix_engine_now(d->group->engine);
     if (d->stage == IX_S_UP && now)
         ix_telemetry_run(d, now - 1); /* what was due before the stop, if this turn is late */
     ix_behavior_stopping(d);
@@ -208,7 +210,7 @@ void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns)
         return;
     }
     ix_device_set_status(d, IX_D_STOPPING);
-    ix_device_set_stage(d, IX_S_DRAINING, now + drain_ns);
+    ix_device_set_stage(d, IX_S_DRAINING, ix_instant_after(now, drain_ns));
     if (d->inflight_count == 0)
         ix_device_finish_stop(d);
     else
@@ -270,7 +272,7 @@ void ix_device_disconnect(struct ix_device *d, enum ix_drop_mode mode, uint64_t 
         return;
     }
     uint64_t now = ix_engine_now(d->group->engine);
-    ix_device_leave(d, mode, delay > UINT64_MAX - now ? UINT64_MAX : now + delay);
+    ix_device_leave(d, mode, ix_instant_after(now, delay));
     ix_device_rearm(d);
 }
 

@@ -49,7 +49,7 @@ int ix_schedule_instants(const struct ix_schedule *schedule, uint64_t start_ns, 
     for (size_t i = 0; i < count && rc >= 0; i++) {
         /* 100 years from the start: beyond any run, and far from an overflow. */
         double ns = seconds[i] < 3.2e9 ? seconds[i] * 1e9 : 3.2e18;
-        instants[i] = start_ns + (uint64_t)llround(ns);
+        instants[i] = ix_instant_after(start_ns, (uint64_t)llround(ns));
     }
     return rc < 0 ? rc : 0;
 }
@@ -170,6 +170,8 @@ static int drain_step(struct ix_job *job, bool *done, struct ix_error *err)
         struct ix_device *d = ix_engine_slot(group->engine, group->slots[position]);
         job->index = d->row->index + 1ull;
         d->row->flags &= (uint8_t)~IX_ROW_PLANNED;
+        if (d->extra)
+            d->extra->order.sequence = 0;
         if (d->row->status == IX_D_CREATED)
             ix_device_rearm(d);
         else

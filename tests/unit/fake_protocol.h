@@ -300,14 +300,23 @@ static inline int rig_end(void **state)
     return 0;
 }
 
-/* The process is gone, connections with it; a successor takes over the segment. */
+/* The process is gone, connections with it; a successor takes over the segment. A crash tidies nothing up:
+ * the segment is as it was before the engine was freed. */
 static inline void rig_restart(void)
 {
-    struct ix_segment *kept = ix_malloc(sizeof(*kept));
-    memcpy(kept, rig.segment, sizeof(*kept));
+    enum { GROUPS = 4, DROPOUTS = 64 };
+    static struct ix_group_metrics groups[GROUPS];
+    static struct ix_dropout_metrics dropouts[DROPOUTS];
+    size_t row_bytes = rig.segment->rows_used * sizeof(rig.segment->rows[0]);
+    struct ix_device_row *rows = ix_malloc(row_bytes + 1);
+    memcpy(groups, rig.segment->groups, sizeof(groups));
+    memcpy(dropouts, rig.segment->dropouts, sizeof(dropouts));
+    memcpy(rows, rig.segment->rows, row_bytes);
     ix_engine_free(rig.engine);
-    memcpy(rig.segment, kept, sizeof(*kept)); /* a crash tidies nothing up */
-    free(kept);
+    memcpy(rig.segment->groups, groups, sizeof(groups));
+    memcpy(rig.segment->dropouts, dropouts, sizeof(dropouts));
+    memcpy(rig.segment->rows, rows, row_bytes);
+    free(rows);
     rig.engine = ix_engine_new(&rig.config);
 }
 
