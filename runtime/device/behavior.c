@@ -124,8 +124,9 @@ void ix_behavior_connected(struct ix_device *d, bool first, uint64_t now_ns)
         if (!is_native(&model->behaviors[i]) || model->behaviors[i].trigger != IX_ON_INTERVAL || !interval)
             continue;
         /* What came due while it was away is not made up for. */
+        uint64_t base = d->row->base_ns, past = now_ns > base ? now_ns - base : 0;
         if (first || state->next_ns <= now_ns)
-            state->next_ns = d->row->base_ns + ((now_ns - d->row->base_ns) / interval + 1) * interval;
+            state->next_ns = base + (past / interval + 1) * interval;
     }
     if ((d->group->hooks & IX_HOOK_CONNECT) && hooks->connected)
         hooks->connected(hooks->context, d->group->script, d);

@@ -4,6 +4,8 @@
 
 #include "device/hooks.h"
 
+#define IX_STREAM_CHILDREN SIZE_MAX
+
 struct ix_engine_config {
     struct ix_loop *loop;
     struct ix_segment *segment; /* writable; a predecessor's counters and rows are taken over */
@@ -13,7 +15,8 @@ struct ix_engine_config {
     struct ix_hooks hooks;
     /* Where protocols come from; NULL: ix_protocol_find. */
     const struct ix_protocol *(*find_protocol)(enum ix_protocol_kind kind, struct ix_error *err);
-    /* Told of every telemetry message as it is sent (outputs); NULL: nobody. */
+    /* Told of every telemetry message as it is sent (outputs); NULL: nobody. `stream` of a combined message
+     * is the last one in it, of a gateway's children IX_STREAM_CHILDREN. */
     void (*published)(void *context, const struct ix_device *d, size_t stream, uint64_t due_ns,
                       const struct ix_message *message);
     /* A device ended in error: for the log and the error policy. */

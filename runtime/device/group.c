@@ -100,7 +100,9 @@ static int parse_model(struct ix_group *group, const struct ix_group_spec *spec,
     group->model = ix_model_parse(spec->model, strlen(spec->model), &options, &faults);
     int rc = group->model ? 0 : ix_faults_fail(&faults, "its model", err);
     ix_faults_deinit(&faults);
-    return group->model || rc < 0 ? rc : -EINVAL;
+    if (!group->model)
+        return rc < 0 ? rc : -EINVAL;
+    return ix_gateway_open(&group->gateway, group->model, &options, err);
 }
 
 static int open_hooks(struct ix_group *group, struct ix_error *err)
@@ -333,6 +335,7 @@ void ix_group_free(struct ix_group *group, bool forget_rows)
     }
     free(group->generators);
     ix_overrides_free(group->overrides, streams);
+    ix_gateway_free(group->gateway);
     if (group->model)
         ix_model_free(group->model);
     ix_id_pattern_deinit(&group->pattern);

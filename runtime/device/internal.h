@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "device/engine.h"
+#include "device/gateway.h"
 #include "device/place.h"
 #include "generator/generator.h"
 
@@ -34,6 +35,7 @@ enum {
 #define IX_DRAWS_PHASE     (1ull << 48)
 #define IX_DRAWS_RECONNECT (2ull << 48)
 #define IX_DRAWS_LAUNCH    (3ull << 48)
+#define IX_DRAWS_CHILD     (4ull << 48) /* and the kind's place */
 
 /* Devices that a job handles between two looks at the sockets. */
 #define IX_JOB_CHUNK 1024
@@ -118,6 +120,7 @@ struct ix_group {
     struct ix_id_pattern pattern;
     char *tags;
     struct ix_model *model;
+    struct ix_gateway *gateway; /* devices behind these; NULL: none */
     struct ix_group_metrics *metrics;
 
     uint64_t count; /* devices of the group, here and elsewhere */
@@ -286,6 +289,10 @@ void ix_telemetry_settle(struct ix_device *d, uint64_t until_ns);
 bool ix_telemetry_last_tick(const struct ix_device *d, size_t stream, uint64_t *tick, uint64_t *instant_ns);
 bool ix_telemetry_is_due(const struct ix_device *d, size_t stream, uint64_t instant_ns, uint64_t *tick);
 uint64_t ix_telemetry_phase(const struct ix_device *d, size_t stream);
+/* A whole number of ms below the interval. */
+uint64_t ix_telemetry_random_phase(uint64_t key, uint64_t counter, uint64_t interval_ns);
+/* The first of the instants first, first + interval … that was not handled yet. */
+uint64_t ix_telemetry_after_cursor(const struct ix_device_row *row, uint64_t first_ns, uint64_t interval_ns);
 /* One message with the current value of a stream, outside of its schedule. */
 void ix_telemetry_publish_now(struct ix_device *d, size_t stream);
 const char *ix_engine_stamp(struct ix_engine *engine, uint64_t instant_ns);

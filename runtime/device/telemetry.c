@@ -3,6 +3,11 @@
 #include "base/random.h"
 #include "device/internal.h"
 
+uint64_t ix_telemetry_random_phase(uint64_t key, uint64_t counter, uint64_t interval_ns)
+{
+    return ix_random_below(ix_random_u64(key, counter), interval_ns / 1000000) * 1000000;
+}
+
 uint64_t ix_telemetry_phase(const struct ix_device *d, size_t stream)
 {
     const struct ix_attribute *attribute = &d->group->model->attributes[stream];
@@ -13,18 +18,20 @@ uint64_t ix_telemetry_phase(const struct ix_device *d, size_t stream)
     bool combined = d->group->model->connection.combined;
     uint64_t key = ix_random_key(ix_device_random_key(d), IX_DRAWS_PHASE);
     uint64_t span = combined ? d->group->combined_phase_ns : attribute->interval_ns;
-    return ix_random_below(ix_random_u64(key, combined ? 0 : stream), span / 1000000) * 1000000;
+    return ix_telemetry_random_phase(key, combined ? 0 : stream, span);
 }
 
-/* Its first instant that was not handled yet. */
+uint64_t ix_telemetry_after_cursor(const struct ix_device_row *row, uint64_t first_ns, uint64_t interval_ns)
+{
+    if (!(row->flags & IX_ROW_TICKED) || row->cursor_ns < first_ns)
+        return first_ns;
+    return first_ns + ((row->cursor_ns - first_ns) / interval_ns + 1) * interval_ns;
+}
+
 static uint64_t stream_next(const struct ix_device *d, size_t stream)
 {
-    const struct ix_device_row *row = d->row;
-    uint64_t first = row->base_ns + ix_telemetry_phase(d, stream);
-    if (!(row->flags & IX_ROW_TICKED) || row->cursor_ns < first)
-        return first;
-    uint64_t interval = d->group->model->attributes[stream].interval_ns;
-    return first + ((row->cursor_ns - first) / interval + 1) * interval;
+    return ix_telemetry_after_cursor(d->row, d->row->base_ns + ix_telemetry_phase(d, stream),
+                                     d->group->model->attributes[stream].interval_ns);
 }
 
 bool ix_telemetry_is_due(const struct ix_device *d, size_t stream, uint64_t instant_ns, uint64_t *tick)
@@ -37,27 +44,41 @@ bool ix_telemetry_is_due(const struct ix_device *d, size_t stream, uint64_t inst
     return true;
 }
 
-/* The earliest instant of all streams; bit s of *due: stream s is due then (from 63 on: perhaps). */
-static uint64_t next_instant(const struct ix_device *d, uint64_t *due)
+/* What is due at an instant. */
+struct due {
+    uint64_t streams; /* bit s: stream s is due (from 63 on: perhaps) */
+    bool children;    /* some devices behind this gateway are due */
+};
+
+/* The earliest instant that was not handled yet. */
+static uint64_t next_instant(const struct ix_device *d, struct due *due)
 {
     uint64_t next = UINT64_MAX;
-    *due = 0;
+    *due = (struct due){0};
     size_t streams = d->group->model->attribute_count;
     for (size_t s = 0; s < streams; s++) {
         uint64_t instant = stream_next(d, s);
         if (instant > next)
             continue;
         if (instant < next)
-            *due = 0;
+            due->streams = 0;
         next = instant;
-        *due |= 1ull << (s < 63 ? s : 63);
+        due->streams |= 1ull << (s < 63 ? s : 63);
+    }
+    if (d->group->gateway) {
+        uint64_t instant = ix_gateway_next(d->group->gateway, d);
+        due->children = instant != UINT64_MAX && instant <= next;
+        if (instant < next) {
+            due->streams = 0;
+            next = instant;
+        }
     }
     return next;
 }
 
 uint64_t ix_telemetry_next(const struct ix_device *d)
 {
-    uint64_t due;
+    struct due due;
     return ix_device_is_ticking(d) ? next_instant(d, &due) : UINT64_MAX;
 }
 
@@ -234,25 +255,66 @@ static void publish_combined(struct ix_device *d, uint64_t due, uint64_t instant
         ix_behavior_sampled(d, due, instant_ns);
 }
 
-static void handle_instant(struct ix_device *d, uint64_t instant_ns, uint64_t due)
+/* The values of all devices behind a gateway. */
+static void publish_children(struct ix_device *d, uint64_t instant_ns)
 {
-    const struct ix_model *model = d->group->model;
-    handled(d, instant_ns);
-    if (model->connection.combined) {
-        publish_combined(d, due, instant_ns);
+    struct ix_buf *out = &d->group->engine->payload;
+    ix_device_count(d, IX_C_SCHEDULED, 1);
+    if (!ix_inflight_has_room(d, d->group->model->connection.qos)) {
+        ix_device_count(d, IX_C_NEVER_SENT_BACKPRESSURE, 1);
         return;
     }
-    for (size_t s = 0; s < model->attribute_count; s++) {
+    put_head(d, instant_ns);
+    if (!ix_gateway_put(d->group->gateway, d, instant_ns, out)) {
+        ix_device_count(d, IX_C_NEVER_SENT_ERROR, 1);
+        return;
+    }
+    ix_buf_char(out, '}');
+    send_payload(d, IX_STREAM_CHILDREN, NULL, instant_ns);
+}
+
+/* Messages of one instant, whether they can be sent or not. */
+static uint64_t message_count(const struct ix_device *d, const struct due *due, uint64_t instant_ns)
+{
+    const struct ix_model *model = d->group->model;
+    if (model->connection.combined)
+        return (due->streams != 0) + due->children;
+    uint64_t tick, count = (uint64_t)__builtin_popcountll(due->streams << 1) + due->children;
+    for (size_t s = 63; s < model->attribute_count && due->streams >> 63; s++)
+        count += ix_telemetry_is_due(d, s, instant_ns, &tick);
+    return count;
+}
+
+static void count_offline(struct ix_device *d, uint64_t messages)
+{
+    ix_device_count(d, IX_C_SCHEDULED, messages);
+    ix_device_count(d, IX_C_NEVER_SENT_OFFLINE, messages);
+}
+
+static void publish_streams(struct ix_device *d, uint64_t due, uint64_t instant_ns)
+{
+    for (size_t s = 0; s < d->group->model->attribute_count; s++) {
         uint64_t tick;
         if (!(due >> (s < 63 ? s : 63) & 1) || !ix_telemetry_is_due(d, s, instant_ns, &tick))
             continue;
-        if (d->stage == IX_S_UP) {
+        if (d->stage == IX_S_UP)
             publish_stream(d, s, tick, instant_ns);
-        } else if (ix_device_is_ticking(d)) { /* a script disconnected it between two streams */
-            ix_device_count(d, IX_C_SCHEDULED, 1);
-            ix_device_count(d, IX_C_NEVER_SENT_OFFLINE, 1);
-        }
+        else if (ix_device_is_ticking(d)) /* a script disconnected it between two streams */
+            count_offline(d, 1);
     }
+}
+
+static void handle_instant(struct ix_device *d, uint64_t instant_ns, const struct due *due)
+{
+    handled(d, instant_ns);
+    if (due->streams && d->group->model->connection.combined)
+        publish_combined(d, due->streams, instant_ns);
+    else if (due->streams)
+        publish_streams(d, due->streams, instant_ns);
+    if (due->children && d->stage == IX_S_UP)
+        publish_children(d, instant_ns);
+    else if (due->children && ix_device_is_ticking(d))
+        count_offline(d, 1);
 }
 
 /* ---- offline ---- */
@@ -282,17 +344,17 @@ void ix_telemetry_settle(struct ix_device *d, uint64_t until_ns)
 {
     if (!(d->row->flags & IX_ROW_BASE))
         return;
-    if (!d->group->model->connection.combined) {
+    if (!d->group->model->connection.combined && !d->group->gateway) {
         settle_streams(d, until_ns);
         return;
     }
-    /* One message for streams that coincide: instants are counted one by one, as devices that are offline
-     * wake at each of them anyway. */
-    uint64_t instant, due;
+    /* One message for what coincides: instants are counted one by one, as devices that are offline wake at
+     * each of them anyway. */
+    uint64_t instant;
+    struct due due;
     while ((instant = next_instant(d, &due)) < until_ns) {
         handled(d, instant);
-        ix_device_count(d, IX_C_SCHEDULED, 1);
-        ix_device_count(d, IX_C_NEVER_SENT_OFFLINE, 1);
+        count_offline(d, message_count(d, &due, instant));
     }
 }
 
@@ -301,11 +363,12 @@ uint64_t ix_telemetry_run(struct ix_device *d, uint64_t now_ns)
     for (int n = 0; n < IX_CATCH_UP; n++) {
         if (!ix_device_is_ticking(d))
             return UINT64_MAX;
-        uint64_t due, instant = next_instant(d, &due);
+        struct due due;
+        uint64_t instant = next_instant(d, &due);
         if (instant > now_ns)
             return instant;
         if (d->stage == IX_S_UP)
-            handle_instant(d, instant, due);
+            handle_instant(d, instant, &due);
         else
             ix_telemetry_settle(d, now_ns + 1);
     }

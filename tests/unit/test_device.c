@@ -453,6 +453,56 @@ static void test_will_and_identity(void **state)
     assert_string_equal(fake.will, "w/g-2 {\"gone\":\"g-2\"}");
 }
 
+#define CHILD(name, interval)                                                                       \
+    "{\"id\":\"" name "\",\"name\":\"C\",\"type\":\"sensor\",\"protocol\":\"mqtt\",\"telemetry\":[" \
+    "{\"name\":\"" name "\",\"type\":\"integer\",\"unit\":\"u\",\"intervalMs\":" interval           \
+    ",\"generator\":{\"type\":\"sequence\",\"max\":1e9}}]}"
+
+static const char gateway[] =
+    "{\"id\":\"m\",\"name\":\"M\",\"type\":\"gateway\",\"protocol\":\"mqtt\",\"connection\":{\"qos\":0},"
+    "\"telemetry\":[{\"name\":\"cpu\",\"type\":\"number\",\"intervalMs\":10000,"
+    "\"generator\":{\"type\":\"constant\",\"value\":1}}],"
+    "\"children\":[{\"model\":" CHILD(
+        "a", "1000") ",\"count\":2},"
+                     "{\"model\":" CHILD("b", "3000") ",\"idPattern\":\"{deviceId}/b{index}\"}]}";
+
+static void test_children_of_a_gateway(void **state)
+{
+    (void)state;
+    add_group("g", 1, gateway);
+    launch("g", 0, "0");
+    run_until(500 * MS);
+    assert_string_equal(fake.payload,
+                        "{\"deviceId\":\"g-0\",\"timestamp\":\"2026-01-31T23:59:59.005Z\",\"children\":["
+                        "{\"deviceId\":\"g-0-0\",\"a\":0},{\"deviceId\":\"g-0-1\",\"a\":0},"
+                        "{\"deviceId\":\"g-0/b0\",\"b\":0}]}");
+    assert_number(counter("g", IX_C_SENT), 2); /* its own, and one for all children */
+    run_until(2500 * MS);
+    assert_string_equal(fake.payload,
+                        "{\"deviceId\":\"g-0\",\"timestamp\":\"2026-02-01T00:00:01.005Z\",\"children\":["
+                        "{\"deviceId\":\"g-0-0\",\"a\":2},{\"deviceId\":\"g-0-1\",\"a\":2}]}");
+    assert_number(counter("g", IX_C_SENT), 4);
+    ix_device_disconnect(device(), IX_DROP_ABORT, 10 * S);
+    run_until(20 * S);
+    /* Offline from 2,505 to 12,500 ms: ten instants of the children, one of its own. */
+    assert_number(counter("g", IX_C_NEVER_SENT_OFFLINE), 11);
+    assert_number(counter("g", IX_C_SCHEDULED), 20 + 2);
+    check_ledger("g");
+}
+
+static void test_children_need_their_model(void **state)
+{
+    (void)state;
+    struct ix_error err;
+    struct ix_record record =
+        spec_of("g", 1,
+                "{\"id\":\"m\",\"name\":\"M\",\"type\":\"gateway\",\"protocol\":\"mqtt\","
+                "\"children\":[{\"model\":\"elsewhere\"}]}");
+    assert_number(apply(&record, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "children[0]"));
+    assert_non_null(strstr(err.text, "elsewhere"));
+}
+
 #define TEST(name)   cmocka_unit_test_setup_teardown(name, rig_start, rig_end)
 #define HOOKED(name) cmocka_unit_test_setup_teardown(name, hooked_start, hooked_end)
 
@@ -472,6 +522,8 @@ int main(void)
                                        HOOKED(test_hook_fails_its_device),
                                        HOOKED(test_hook_disconnects_its_device),
                                        TEST(test_script_publishes),
-                                       TEST(test_will_and_identity)};
+                                       TEST(test_will_and_identity),
+                                       TEST(test_children_of_a_gateway),
+                                       TEST(test_children_need_their_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
