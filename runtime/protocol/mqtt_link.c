@@ -162,19 +162,33 @@ void ix_mqtt_transport_drop(struct ix_mqtt_transport *transport)
     free(transport);
 }
 
+static void prepare_reset(struct ix_mqtt_link *link, int fd)
+{
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    if (link->transport->tls != NULL)
+        SSL_set_quiet_shutdown((SSL *)mosquitto_ssl_get(link->client), 1);
+}
+
+/* DISCONNECT, as far as the socket takes it. To close a socket with unread data would reset the connection,
+ * and the DISCONNECT might be lost with it. */
+static void say_goodbye(struct ix_mqtt_link *link, int fd)
+{
+    char unread[4096];
+    for (int i = 0; i < READ_BATCH && recv(fd, unread, sizeof(unread), MSG_DONTWAIT) > 0; i++)
+        ;
+    mosquitto_disconnect(link->client);
+}
+
 /* Outside of any callback of the library, with the descriptor still open unless the library closed it. */
 static void destroy(void *context)
 {
     struct ix_mqtt_link *link = context;
     int fd = mosquitto_socket(link->client);
-    if (fd >= 0 && link->way == IX_WAY_ABORT) {
-        struct linger reset = {.l_onoff = 1, .l_linger = 0};
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-        if (mosquitto_ssl_get(link->client) != NULL)
-            SSL_set_quiet_shutdown(mosquitto_ssl_get(link->client), 1);
-    } else if (fd >= 0 && link->reason == NULL) {
-        mosquitto_disconnect(link->client);
-    }
+    if (fd >= 0 && link->way == IX_WAY_ABORT)
+        prepare_reset(link, fd);
+    else if (fd >= 0 && link->reason == NULL)
+        say_goodbye(link, fd);
     mosquitto_destroy(link->client);
     link->transport->links--;
     ix_mqtt_transport_drop(link->transport);

@@ -302,7 +302,9 @@ struct fake {
     uv_tcp_t peer; /* the last one that came */
     uint16_t port;
     int accepted, packets, ended;
-    bool quiet; /* accepts and never reads */
+    uint8_t last_packet; /* its first byte */
+    ssize_t end_code;    /* UV_EOF, UV_ECONNRESET … */
+    bool quiet;          /* accepts and never reads */
     bool hangs_up;
     fake_answer *answer; /* NULL: reads, and says nothing */
     char buffer[65536];
@@ -331,6 +333,7 @@ static void fake_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 {
     if (len < 0) {
         fake.ended++;
+        fake.end_code = len;
         uv_close((uv_handle_t *)stream, NULL);
         return;
     }
@@ -350,6 +353,7 @@ static void fake_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
             return;
         uint8_t out[256];
         fake.packets++;
+        fake.last_packet = fake.input[0];
         fake_send(out, fake.answer(fake.input, at + size, out));
         fake.have -= at + size;
         memmove(fake.input, fake.input + at + size, fake.have);

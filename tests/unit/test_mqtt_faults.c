@@ -315,6 +315,32 @@ static void test_messages_that_the_kernel_does_not_take_are_pending(void **state
     ix_protocol_mqtt.release(transport);
 }
 
+static void test_a_polite_end_is_no_reset_even_with_unread_data(void **state)
+{
+    (void)state;
+    static const uint8_t message[] = {0x30, 4, 0, 1, 't', 'x'};
+    static const struct {
+        enum ix_way way;
+        ssize_t end_code;
+        uint8_t last_packet;
+    } cases[] = {{IX_WAY_CLOSE, UV_EOF, 0xe0 /* DISCONNECT */}, {IX_WAY_ABORT, UV_ECONNRESET, 0x10}};
+    fake_start(accept_v3, false, false);
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, fake.port);
+    for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
+        struct device d = {0};
+        start_and_wait(transport, &d, "d");
+        fake_send(message, sizeof(message));
+        end(&d, cases[i].way);
+        wait_for(&fake.ended, (int)i + 1);
+        assert_int_equal(fake.end_code, cases[i].end_code);
+        assert_int_equal(fake.last_packet, cases[i].last_packet);
+        assert_int_equal(d.messages, 0);
+    }
+    fake_stop();
+    ix_protocol_mqtt.release(transport);
+}
+
 /* --- Owners that close inside events. */
 
 static const char *close_at;
@@ -532,6 +558,7 @@ int main(int argc, char **argv)
         WITH_LOOP(test_the_servers_disconnect_names_its_reason),
         WITH_LOOP(test_a_dead_server_is_noticed_by_its_missing_pong),
         WITH_LOOP(test_messages_that_the_kernel_does_not_take_are_pending),
+        WITH_LOOP(test_a_polite_end_is_no_reset_even_with_unread_data),
         WITH_LOOP(test_a_link_may_be_closed_inside_its_events),
         WITH_LOOP(test_closing_in_closed_and_releasing_there_is_harmless),
         WITH_LOOP(test_an_answer_from_inside_an_event_is_sent_at_once),
