@@ -303,7 +303,7 @@ struct fake {
     uint16_t port;
     int accepted, packets, ended;
     uint8_t last_packet; /* its first byte */
-    ssize_t end_code;    /* UV_EOF, UV_ECONNRESET … */
+    bool was_reset;      /* the last connection ended by a reset */
     bool quiet;          /* accepts and never reads */
     bool hangs_up;
     fake_answer *answer; /* NULL: reads, and says nothing */
@@ -329,11 +329,21 @@ static void fake_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     *buf = uv_buf_init(fake.buffer, sizeof(fake.buffer));
 }
 
+/* libuv reports the end of the data before a reset that came with it. */
+static int pending_error(const uv_handle_t *handle)
+{
+    int fd = -1, error = 0;
+    socklen_t len = sizeof(error);
+    uv_fileno(handle, &fd);
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    return error;
+}
+
 static void fake_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 {
     if (len < 0) {
         fake.ended++;
-        fake.end_code = len;
+        fake.was_reset = len == UV_ECONNRESET || pending_error((uv_handle_t *)stream) == ECONNRESET;
         uv_close((uv_handle_t *)stream, NULL);
         return;
     }
