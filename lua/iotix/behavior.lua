@@ -1,6 +1,5 @@
 -- Behaviours written in JSON. C decides when a trigger fires; this is what then happens. State machines run here: C
 -- tells them of starts, values and stops.
-local core = require "iotix.core"
 local json = require "iotix.json"
 
 local behavior = {}
@@ -62,7 +61,7 @@ local compilers = {
   end,
   log = function(action)
     return function(device, parameters)
-      core.log(action.level or "info", device.id .. ": " .. device:render(action.message, parameters))
+      device:log(action.level or "info", device:render(action.message, parameters))
     end
   end,
 }

@@ -108,8 +108,8 @@ end
 
 function Device:status()
   return there(self, "status", function(d)
-    return { state = d.state }
-  end).state
+    return { status = d.status }
+  end).status
 end
 
 device.disconnect_options = {

@@ -75,7 +75,7 @@ int ix_op_metric_add(struct ix_run *run, const json_t *args, uint64_t ticket, js
     char *tags =
         json_is_string(tags_json) ? ix_strdup(json_string_value(tags_json)) : ix_tags_text(tags_json);
     const json_t *value = json_object_get(args, "value");
-    double number = json_is_boolean(value) ? json_is_true(value) : json_number_value(value);
+    double number = json_is_boolean(value) ? json_is_true(value) : value ? json_number_value(value) : NAN;
     code = ix_run_metric_add(run, kind, name, tags, number, err);
     free(tags);
     *result = json_object();

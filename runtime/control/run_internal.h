@@ -99,7 +99,7 @@ int ix_run_call(void *context, const char *operation, const json_t *arguments, u
 void ix_run_complete(struct ix_run *run, uint64_t ticket, int code, json_t *result, const char *message);
 /* {"env":"prod","a":1} → "a:1,env:prod"; the caller frees it. NULL gives "". */
 char *ix_tags_text(const json_t *tags);
-/* A custom metric of the scenario itself. */
+/* A custom metric of the scenario itself; a value of NaN only declares it. */
 int ix_run_metric_add(struct ix_run *run, const char *kind, const char *name, const char *tags, double value,
                       struct ix_error *err);
 /* Current totals, the scenario's own metrics included, in run->now. */

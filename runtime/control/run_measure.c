@@ -3,6 +3,7 @@
 
 #include "base/suggest.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -65,6 +66,8 @@ int ix_run_metric_add(struct ix_run *run, const char *kind_text, const char *nam
     struct ix_custom_totals *m = own_metric(run, kind, name, tags, err);
     if (!m)
         return err->code;
+    if (isnan(value))
+        return 0;
     m->count++;
     if (kind == IX_CUSTOM_COUNTER)
         m->value += value;

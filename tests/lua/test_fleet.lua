@@ -270,7 +270,7 @@ end
 function TestDevices:test_what_happens_in_the_worker()
   local published
   local there = {
-    id = "env-7", state = "running",
+    id = "env-7", status = "running",
     publish = function(_, topic, payload, how) published = { topic, payload, how.qos } return true end,
     value = function(_, name) return name == "temperature" and 21.5 or nil end,
     values = function() return { temperature = 21.5 } end,
