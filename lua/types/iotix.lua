@@ -486,7 +486,9 @@ function Metric:add(value, tags) end
 ---@field index integer place in its group
 ---@field group string group id
 ---@field model string model id
----@field state string as `device:status`
+---@field status string `created starting running stopping stopped dropped error`
+---@field tags table of the group
+---@field state table for values of your own, kept while the device runs
 local WorkerDevice = {}
 
 ---Publishes a message.
@@ -563,7 +565,8 @@ function WorkerDevice:command(name, json) end
 function WorkerDevice:event(name, data) end
 
 ---As `t:log`, with the device's id.
+---@param level? string `error warn info debug`
 ---@param text string a line
-function WorkerDevice:log(text) end
+function WorkerDevice:log(level, text) end
 
 return iotix
