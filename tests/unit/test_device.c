@@ -1,5 +1,6 @@
 /* What a device does beside ticking: commands, conditions and triggers, changed generators, hooks. */
 #include "fake_protocol.h"
+#include "generator/generator.h"
 
 #define SENSOR(type, more)                                                                     \
     "{\"id\":\"m\",\"name\":\"M\",\"type\":\"" type "\",\"protocol\":\"mqtt\",\"telemetry\":[" \
@@ -453,6 +454,84 @@ static void test_will_and_identity(void **state)
     assert_string_equal(fake.will, "w/g-2 {\"gone\":\"g-2\"}");
 }
 
+/* ---- generators that keep something for each device, as scripts do ---- */
+
+static int instances;
+
+static int custom_open(struct ix_generator *g, const struct ix_model *model, struct ix_error *err)
+{
+    (void)g, (void)model, (void)err;
+    return 0;
+}
+static void custom_close(struct ix_generator *g)
+{
+    (void)g;
+}
+static int custom_open_device(const struct ix_generator *g, struct ix_device *d, void **instance,
+                              struct ix_error *err)
+{
+    (void)g;
+    if (ix_device_index(d) == 2)
+        return ix_fail(err, -EINVAL, "generator.lua:5: no");
+    *instance = ix_calloc(1, sizeof(int));
+    instances++;
+    return 0;
+}
+static void custom_close_device(const struct ix_generator *g, void *instance)
+{
+    assert_ptr_equal(g->class->close_device, custom_close_device);
+    free(instance);
+    instances--;
+}
+static int custom_sample(const struct ix_generator *g, const struct ix_draw *draw, struct ix_value *out,
+                         struct ix_error *err)
+{
+    (void)g;
+    int *calls = draw->instance;
+    if (*calls == 3)
+        return ix_fail(err, -EINVAL, "generator.lua:9: the fourth fails");
+    *out = (struct ix_value){.kind = IX_V_INTEGER, .integer = 100 + (*calls)++};
+    return 0;
+}
+static const struct ix_generator_class custom = {.name = "custom",
+                                                 .open = custom_open,
+                                                 .close = custom_close,
+                                                 .sample = custom_sample,
+                                                 .open_device = custom_open_device,
+                                                 .close_device = custom_close_device};
+
+static void test_custom_generators(void **state)
+{
+    (void)state;
+    ix_generator_register(IX_GEN_CUSTOM, &custom);
+    add_group("g", 3,
+              "{\"id\":\"m\",\"name\":\"M\",\"type\":\"sensor\",\"protocol\":\"mqtt\",\"telemetry\":["
+              "{\"name\":\"t\",\"type\":\"integer\",\"intervalMs\":1000,"
+              "\"generator\":{\"type\":\"custom\",\"handler\":\"h\"}}]}");
+    assert_number(instances, 0);
+    launch("g", 0, "0");
+    run_until(2500 * MS);
+    assert_number(instances, 2);
+    assert_number(row("g", 2)->status, IX_D_ERROR);
+    assert_true(number_of(0) == 102); /* kept, as it can't be computed again */
+    run_until(4500 * MS);
+    assert_number(counter("g", IX_C_NEVER_SENT_ERROR), 4);
+    assert_true(number_of(0) == 102);
+    struct ix_error err;
+    assert_number(ix_device_set(device(), "t", "5", &err), 0);
+    assert_number(instances, 1);
+    run_until(5500 * MS);
+    assert_true(number_of(0) == 5);
+    assert_number(ix_device_set(device(), "t", "null", &err), 0);
+    assert_number(instances, 2); /* begun anew */
+    run_until(6500 * MS);
+    assert_true(number_of(0) == 100);
+    stop("g", 7 * S, 1 * S);
+    run_until(9 * S);
+    assert_number(instances, 0);
+    check_ledger("g");
+}
+
 #define CHILD(name, interval)                                                                       \
     "{\"id\":\"" name "\",\"name\":\"C\",\"type\":\"sensor\",\"protocol\":\"mqtt\",\"telemetry\":[" \
     "{\"name\":\"" name "\",\"type\":\"integer\",\"unit\":\"u\",\"intervalMs\":" interval           \
@@ -523,6 +602,7 @@ int main(void)
                                        HOOKED(test_hook_disconnects_its_device),
                                        TEST(test_script_publishes),
                                        TEST(test_will_and_identity),
+                                       TEST(test_custom_generators),
                                        TEST(test_children_of_a_gateway),
                                        TEST(test_children_need_their_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
