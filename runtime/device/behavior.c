@@ -38,7 +38,8 @@ static void tell_stop(struct ix_device *d)
     if (!is_started(d) || (d->flags & IX_DF_TOLD_STOP))
         return;
     d->flags |= IX_DF_TOLD_STOP;
-    if ((d->group->hooks & IX_HOOK_STOP) && hooks->device_stop)
+    bool wanted = (d->group->hooks & IX_HOOK_STOP) || ix_device_script(d);
+    if (wanted && hooks->device_stop)
         hooks->device_stop(hooks->context, d->group->script, d);
 }
 

@@ -19,6 +19,11 @@ uint64_t ix_device_index(const struct ix_device *d)
     return d->row->index;
 }
 
+const char *ix_device_tags(const struct ix_device *d)
+{
+    return d->group->tags;
+}
+
 const struct ix_model *ix_device_model(const struct ix_device *d)
 {
     return d->group->model;

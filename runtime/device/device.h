@@ -36,9 +36,11 @@ struct ix_device_ref {
 void ix_device_put_id(const struct ix_device *d, struct ix_buf *out);
 const char *ix_device_group_id(const struct ix_device *d);
 uint64_t ix_device_index(const struct ix_device *d);
+/* "key:value,key:value" of its group, "" or NULL if none. */
+const char *ix_device_tags(const struct ix_device *d);
 const struct ix_model *ix_device_model(const struct ix_device *d);
 struct ix_engine *ix_device_engine(const struct ix_device *d);
-/* The device's random key; scripts draw from ix_random_key(key, IX_SCRIPT_DRAWS + n). */
+/* The device's random key; scripts draw from ix_random_key(key, IX_SCRIPT_DRAWS). */
 #define IX_SCRIPT_DRAWS (1ull << 32)
 uint64_t ix_device_random_key(const struct ix_device *d);
 struct ix_device *ix_device_find(struct ix_engine *engine, const char *group, uint64_t index);

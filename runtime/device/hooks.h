@@ -25,7 +25,8 @@ struct ix_hooks {
                       struct ix_error *err);
     void (*model_close)(void *context, void *handle);
 
-    /* Before the first connect after start, and after the last message before stop. */
+    /* Before the first connect after start, and after the last message before stop; stop also, with whatever
+     * handle its group has, for a device with which a script keeps something. */
     void (*device_start)(void *context, void *handle, struct ix_device *d);
     void (*device_stop)(void *context, void *handle, struct ix_device *d);
     void (*connected)(void *context, void *handle, struct ix_device *d);

@@ -2,6 +2,8 @@
 #include "script/state.h"
 #include "base/random.h"
 #include "script/core.h"
+#include "script/custom_generator.h"
+#include "script/device_handle.h"
 #include "script/task.h"
 
 #include <luajit.h>
@@ -91,6 +93,8 @@ static int open_state(lua_State *L)
     lua_newtable(L);
     script->metrics_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     ix_task_init(script);
+    if (script->config.role == IX_ROLE_WORKER)
+        ix_device_object_open(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
     ix_core_open(L);
     lua_setfield(L, -2, "iotix.core");
@@ -129,7 +133,9 @@ void ix_script_free(struct ix_script *script)
 {
     if (!script)
         return;
+    ix_custom_generator_drop(script);
     ix_task_deinit(script);
+    ix_handles_deinit(script);
     ix_subscription_deinit(script);
     lua_close(script->L);
     ix_watch_stop();

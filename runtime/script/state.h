@@ -66,12 +66,14 @@ struct ix_script {
 
     struct ix_subscription *subscriptions;
 
-    /* devices (device_object.c, behavior.c, generator.c) */
+    /* devices (device_*.c, model_hooks.c, custom_generator.c) */
     int device_ref;                  /* metatable */
     int timer_ref;                   /* metatable */
     int metrics_ref;                 /* name → tags → lightuserdata of struct ix_custom_metric */
     struct ix_device_handle *device; /* whose hook runs */
-    struct ix_script_failure *failures;
+    bool sampling;                   /* a generator gives a value: its device must stay as it is */
+    struct ix_device_handle *handles;
+    struct ix_script_failure *failures; /* devices that fail on the next turn */
     struct ix_wheel_entry failures_entry;
 };
 
@@ -130,6 +132,9 @@ void ix_task_put_origin(const struct ix_task *task, lua_State *L);
 void ix_task_init(struct ix_script *script);
 void ix_task_deinit(struct ix_script *script);
 void ix_subscription_deinit(struct ix_script *script);
+
+/* One more error of a script, in the counters of the device's group. */
+void ix_script_count_error(struct ix_script *script, const struct ix_device *d);
 
 /* A value in [0, 1), or like math.random(m, n), of the draws that are in force. For lua_CFunctions: takes the
  * arguments from `first` on and pushes one result. */

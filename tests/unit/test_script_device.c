@@ -1,0 +1,687 @@
+/* What workers ask of Lua, with a real engine in virtual time over a fake protocol: custom generators,
+ * behaviours, device objects, and functions that travelled. */
+#include "fake_protocol.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "script/function.h"
+#include "script/state.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct {
+    char folder[64];
+    struct ix_script *script;
+    char log[16384];
+    char event[512];
+    char told[4096]; /* device_error */
+    unsigned tellings;
+    bool ends_run;
+} test;
+
+static void keep_log(void *context, enum ix_log_level level, const char *line)
+{
+    (void)context, (void)level;
+    size_t len = strlen(test.log);
+    snprintf(test.log + len, sizeof test.log - len, "%s\n", line);
+}
+
+static bool on_device_error(void *context, const char *group, uint64_t index, const char *message)
+{
+    (void)context;
+    test.tellings++;
+    snprintf(test.told, sizeof test.told, "%s %d %s", group, (int)index, message);
+    return test.ends_run;
+}
+
+static void on_event(void *context, const char *name, const char *json)
+{
+    (void)context;
+    snprintf(test.event, sizeof test.event, "%s %s", name, json);
+}
+
+static int setup(void **state)
+{
+    memset(&test, 0, sizeof test);
+    snprintf(test.folder, sizeof test.folder, "/tmp/iotix-script-XXXXXX");
+    assert_non_null(mkdtemp(test.folder));
+    setenv("IOTIX_LUA_PATH", test.folder, 1);
+    ix_log_set_sink(keep_log, NULL);
+    ix_log_set_level(IX_LOG_INFO);
+    rig_start(state);
+    ix_engine_free(rig.engine);
+    struct ix_error err;
+    struct ix_script_config config = {.role = IX_ROLE_WORKER,
+                                      .loop = &rig.loop,
+                                      .seed = 42,
+                                      .segment = rig.segment,
+                                      .device_error = on_device_error,
+                                      .event = on_event};
+    if (ix_script_new(&config, &test.script, &err) < 0)
+        fail_msg("%s", err.text);
+    rig.config.hooks = ix_script_hooks(test.script);
+    rig.config.hooks.schedule_open = linear_open;
+    rig.engine = ix_engine_new(&rig.config);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    char command[128];
+    ix_engine_free(rig.engine);
+    rig.engine = NULL;
+    ix_script_free(test.script);
+    rig_end(state);
+    ix_log_set_sink(NULL, NULL);
+    snprintf(command, sizeof command, "rm -r %s", test.folder);
+    return system(command);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", test.folder, name);
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    mkdir(path, 0700);
+    *slash = '/';
+    assert_int_equal(ix_file_write(path, text, strlen(text), NULL), 0);
+}
+
+static struct ix_entry entry;
+
+/* Runs a chunk in the worker's state; its result is on the top of the stack until ix_leave(&entry). */
+static lua_State *evaluate(const char *text)
+{
+    lua_State *L = ix_enter(test.script, &entry, NULL);
+    if (luaL_loadstring(L, text) || ix_entry_call(&entry, 0, 1))
+        fail_msg("%s", lua_tostring(L, -1));
+    return L;
+}
+
+static void assert_lua(const char *expression)
+{
+    char text[512];
+    snprintf(text, sizeof text, "return %s", expression);
+    lua_State *L = evaluate(text);
+    if (!lua_toboolean(L, -1))
+        fail_msg("not true: %s", expression);
+    ix_leave(&entry);
+}
+
+/* The packed form of an expression's function; the caller frees it. */
+static char *pack(const char *expression)
+{
+    char text[1024];
+    struct ix_error err;
+    struct ix_buf out;
+    snprintf(text, sizeof text, "return %s", expression);
+    lua_State *L = evaluate(text);
+    ix_buf_init(&out, IX_FUNCTION_MAX);
+    if (ix_function_pack(L, lua_gettop(L), &out, &err) < 0)
+        fail_msg("%s", err.text);
+    ix_leave(&entry);
+    return out.data;
+}
+
+#define MODEL(parts)                                                          \
+    "{\"id\":\"m\",\"name\":\"M\",\"type\":\"sensor\",\"protocol\":\"mqtt\"," \
+    "\"connection\":{\"topicPattern\":\"t/"                                   \
+    "${deviceId}\",\"reconnect\":{\"backoff\":\"fixed\",\"delayMs\":1000,"    \
+    "\"jitter\":\"none\"}}," parts "}"
+#define CUSTOM(type, handler)                                    \
+    "\"telemetry\":[{\"name\":\"v\",\"type\":\"" type            \
+    "\",\"intervalMs\":1000,\"generator\":{\"type\":\"custom\"," \
+    "\"handler\":\"" handler "\",\"config\":{\"scale\":10}}}]"
+#define CONSTANT                                                                            \
+    "\"telemetry\":[{\"name\":\"v\",\"type\":\"number\",\"intervalMs\":1000,\"generator\":" \
+    "{\"type\":\"constant\",\"value\":5}}]"
+#define COMMANDS                                                  \
+    ",\"commands\":[{\"name\":\"blink\",\"topic\":\"c/"           \
+    "${deviceId}\",\"parameters\":[{\"name\":\"times\",\"type\":" \
+    "\"integer\"},{\"name\":\"colour\",\"type\":\"string\"}],\"response\":{\"topic\":\"r/${deviceId}\"}}]"
+#define HANDLER(name) ",\"behaviors\":[{\"name\":\"b\",\"handler\":\"" name "\",\"config\":{\"limit\":3}}]"
+
+/* What the last message says of attribute v. */
+static const char *payload_value(void)
+{
+    const char *value = strstr(fake.payload, "\"v\":");
+    return value ? value + 4 : "";
+}
+
+static void assert_value(const char *json)
+{
+    char expected[128];
+    snprintf(expected, sizeof expected, "%s}", json);
+    assert_string_equal(payload_value(), expected);
+}
+
+/* ---- generators ---- */
+
+static void custom_generator_gives_values_per_device_and_tick(void **state)
+{
+    (void)state;
+    write_file("generators/ramp.lua",
+               "return function(config, device)\n"
+               "  assert(device.group == 'g' and device.model == 'm')\n"
+               "  local n = 0\n"
+               "  return function(tick, now)\n"
+               "    n = n + 1\n"
+               "    if tick == 0 then start = now end\n"
+               "    return device.index * config.scale + tick + (now - start) / 8 + n / 64\n"
+               "  end\n"
+               "end\n");
+    add_group("g", 2, MODEL(CUSTOM("number", "ramp")));
+    launch("g", 0, "0");
+    run_until(100 * MS);
+    assert_string_equal(fake.topic, "t/g-1");
+    assert_value("10.015625");
+    run_until(2100 * MS);
+    assert_value("12.296875");
+    assert_number(counter("g", IX_C_SCRIPT_ERRORS), 0);
+    check_ledger("g");
+}
+
+static void values_of_generators_take_the_type_of_their_attribute(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *result, *json;
+    } cases[] = {
+        {MODEL(CUSTOM("integer", "x")), "2.5", "3"},
+        {MODEL(CUSTOM("boolean", "x")), "0", "false"},
+        {MODEL(CUSTOM("string", "x")), "'te\"xt'", "\"te\\\"xt\""},
+        {MODEL(CUSTOM("string", "x")), "{ b = 1, a = { true } }", "{\"a\":[true],\"b\":1}"},
+        {MODEL(CUSTOM("number", "x")), "true", "1"},
+    };
+    for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
+        char name[16], text[256], model[512], handler[16];
+        snprintf(name, sizeof name, "g%d", (int)i);
+        snprintf(handler, sizeof handler, "x%d", (int)i);
+        snprintf(text, sizeof text, "return function() return function() return %s end end", cases[i].result);
+        snprintf(model, sizeof model, "%s", cases[i].model);
+        char *place = strstr(model, "\"x\"");
+        snprintf(place, sizeof model - (size_t)(place - model), "\"%s\"%s", handler,
+                 cases[i].model + (place - model) + 3);
+        char path[64];
+        snprintf(path, sizeof path, "generators/%s.lua", handler);
+        write_file(path, text);
+        add_group(name, 1, model);
+        launch(name, 0, "0");
+        run_until(rig.loop.clock.virtual_ns + 500 * MS);
+        assert_value(cases[i].json);
+    }
+    write_file("generators/raw.lua", "return function() return function() return 'a\\0b' end end");
+    add_group("raw", 1, MODEL(CUSTOM("binary", "raw")));
+    launch("raw", 0, "0");
+    run_until(rig.loop.clock.virtual_ns + 10 * MS);
+    assert_number(fake.payload_len, 3);
+}
+
+static void draws_of_a_generator_depend_on_device_and_tick_only(void **state)
+{
+    (void)state;
+    char first[4][64];
+    write_file(
+        "generators/dice.lua",
+        "return function(_, device) return function() return math.random() + device:random(1000) end end");
+    for (int round = 0; round < 2; round++) {
+        add_group("g", 1, MODEL(CUSTOM("number", "dice")));
+        launch("g", 0, "0");
+        for (int i = 0; i < 4; i++) {
+            run_until(rig.loop.clock.virtual_ns + 1000 * MS);
+            if (round == 1 && i == 1) { /* what happens in between changes nothing */
+                assert_lua("math.random() < 1");
+                fake_lose("g-0");
+            }
+            if (round == 0)
+                snprintf(first[i], sizeof first[i], "%s", payload_value());
+            else if (i != 2) /* offline then */
+                assert_string_equal(first[i], payload_value());
+        }
+        assert_string_not_equal(first[0], first[1]);
+        ix_engine_free(rig.engine);
+        memset(rig.segment->rows, 0, sizeof *rig.segment->rows);
+        rig.segment->rows_used = 0;
+        rig.engine = ix_engine_new(&rig.config);
+        rig.sequence = 0;
+    }
+}
+
+static void error_in_a_generator_ends_its_device_only(void **state)
+{
+    (void)state;
+    write_file("generators/bad.lua", "return function(_, device) return function(tick)\n"
+                                     "  if device.index == 1 and tick == 2 then\n"
+                                     "    local nothing\n"
+                                     "    return nothing.field\n"
+                                     "  end\n"
+                                     "  return 1\n"
+                                     "end end\n");
+    add_group("g", 3, MODEL(CUSTOM("number", "bad")));
+    launch("g", 0, "0");
+    run_until(5 * S);
+    assert_number(in_status("g", IX_D_ERROR), 1);
+    assert_number(in_status("g", IX_D_RUNNING), 2);
+    assert_number(counter("g", IX_C_SCRIPT_ERRORS), 1);
+    assert_number(test.tellings, 1);
+    assert_memory_equal(test.told, "g 1 ", 4);
+    assert_non_null(strstr(test.told, "generators/bad.lua:4: attempt to index"));
+    assert_non_null(strstr(test.told, "stack traceback"));
+    assert_memory_equal(metrics("g")->reasons[0].text, "bad.lua:4: attempt to index", 27);
+    check_ledger("g");
+}
+
+static void policy_may_end_the_run_instead(void **state)
+{
+    (void)state;
+    test.ends_run = true;
+    write_file("generators/nan.lua", "return function() return function()\n  return 0 / 0\nend end");
+    add_group("g", 1, MODEL(CUSTOM("number", "nan")));
+    launch("g", 0, "0");
+    run_until(5 * S);
+    assert_number(test.tellings, 1);
+    assert_non_null(strstr(
+        test.told, "generators/nan.lua:1: generator \"nan\", tick 0: the value is not a finite number"));
+    assert_number(in_status("g", IX_D_RUNNING), 1);
+}
+
+static void faulty_handlers_are_refused_with_their_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *handler, *text, *says;
+    } cases[] = {
+        {"gone", NULL, "generators/gone.lua"},
+        {"syntax", "return return", "generators/syntax.lua:1:"},
+        {"raises", "error 'at load'", "generators/raises.lua:1: at load"},
+        {"table", "return {}", "must be a function(config, device)"},
+    };
+    for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
+        char path[64], model[512];
+        struct ix_error err = {0};
+        snprintf(path, sizeof path, "generators/%s.lua", cases[i].handler);
+        if (cases[i].text)
+            write_file(path, cases[i].text);
+        snprintf(model, sizeof model,
+                 MODEL("\"telemetry\":[{\"name\":\"v\",\"type\":\"number\",\"intervalMs\":1000,\"generator\":"
+                       "{\"type\":"
+                       "\"custom\",\"handler\":\"%s\"}}]"),
+                 cases[i].handler);
+        struct ix_record record = spec_of("g", 1, model);
+        assert_true(apply(&record, &err) < 0);
+        if (!strstr(err.text, cases[i].says))
+            fail_msg("%s: %s", cases[i].handler, err.text);
+    }
+    write_file("generators/nofunction.lua", "return function() return 5 end");
+    add_group("late", 1, MODEL(CUSTOM("number", "nofunction")));
+    launch("late", 0, "0");
+    run_until(1 * S);
+    assert_number(in_status("late", IX_D_ERROR), 1);
+    assert_non_null(strstr(test.told, "returned a number for the device"));
+}
+
+static void generators_only_give_values(void **state)
+{
+    (void)state;
+    write_file("generators/busy.lua", "return function(_, device) return function()\n"
+                                      "  device:disconnect()\n  return 1\nend end");
+    add_group("g", 1, MODEL(CUSTOM("number", "busy")));
+    launch("g", 0, "0");
+    run_until(2 * S);
+    assert_non_null(strstr(test.told, "a generator only gives values and can't disconnect"));
+    assert_number(in_status("g", IX_D_ERROR), 1);
+}
+
+static void generator_of_the_scenario_wins(void **state)
+{
+    (void)state;
+    struct ix_error err;
+    const char *text = "local iotix = require 'iotix'\n"
+                       "return iotix.scenario { name = 's', run = function() end,\n"
+                       "  generators = { ramp = function() return function() return 77 end end } }";
+    write_file("generators/ramp.lua", "return function() return function() return 1 end end");
+    if (ix_script_load_scenario(test.script, "s.lua", text, strlen(text), &err) < 0)
+        fail_msg("%s", err.text);
+    add_group("g", 1, MODEL(CUSTOM("number", "ramp")));
+    launch("g", 0, "0");
+    run_until(100 * MS);
+    assert_value("77");
+}
+
+/* ---- behaviours ---- */
+
+static const char tracing[] =
+    "trace = {}\n"
+    "local function note(...) trace[#trace + 1] = table.concat({ ... }, ' ') end\n"
+    "return function(config)\n"
+    "  assert(config.limit == 3)\n"
+    "  return {\n"
+    "    on_start = function(d) d.state.n = 0 note('start', d.id, d.status) end,\n"
+    "    on_connect = function(d) note('connect', d.index) d:after(0.25, 'soon') end,\n"
+    "    on_telemetry = function(d, name, value) d.state.n = d.state.n + 1 note('telemetry', name, value) "
+    "end,\n"
+    "    on_command = function(d, name, p) note('command', name, p.times)\n"
+    "      if p.times == 9 then return false, 'too often' end end,\n"
+    "    on_timer = function(d, name) note('timer', name) end,\n"
+    "    on_stop = function(d) note('stop', d.state.n) end,\n"
+    "  }\n"
+    "end\n";
+
+static void behaviour_sees_the_life_of_its_device(void **state)
+{
+    (void)state;
+    write_file("behaviors/trace.lua", tracing);
+    add_group("g", 1, MODEL(CONSTANT COMMANDS HANDLER("trace")));
+    launch("g", 0, "0");
+    run_until(500 * MS);
+    assert_lua("table.concat(trace, ';') == 'start g-0 starting;connect 0;telemetry v 5;timer soon'");
+    fake_receive("g-0", "c/g-0", "{\"times\":2}");
+    assert_non_null(strstr(fake.payload, "\"status\":\"ok\""));
+    fake_receive("g-0", "c/g-0", "{\"times\":9}");
+    assert_non_null(strstr(fake.payload, "too often"));
+    stop("g", 600 * MS, 0);
+    run_until(2 * S);
+    assert_lua("table.concat(trace, ';', 5) == 'command blink 2;command blink 9;stop 1'");
+    launch("g", 0, "0"); /* again from nothing */
+    run_until(3 * S);
+    assert_lua("trace[8] == 'start g-0 starting'");
+    assert_number(test.tellings, 0);
+}
+
+static void timers_keep_their_rhythm_and_end_with_the_device(void **state)
+{
+    (void)state;
+    write_file("behaviors/timers.lua", "beats, stopped, instants = 0, 0, {}\n"
+                                       "return { on_start = function(d)\n"
+                                       "  d:every('100ms', function(x) assert(x == d) beats = beats + 1\n"
+                                       "    instants[beats] = require('iotix.core').now() end)\n"
+                                       "  local once = d:every(0.05, function() stopped = stopped + 1 end)\n"
+                                       "  d:after(0.175, function() once:cancel() once:cancel() end)\n"
+                                       "end }");
+    add_group("g", 1, MODEL(CONSTANT HANDLER("timers")));
+    launch("g", 0, "0");
+    run_until(100050 * MS);
+    assert_lua("beats == 1000 and stopped == 3");
+    assert_lua("math.abs(instants[1000] - instants[1] - 99.9) < 1e-6");
+    stop("g", 100100 * MS, 0);
+    run_until(200 * S);
+    assert_lua("beats == 1000 or beats == 1001");
+    assert_number(ix_wheel_count(rig.loop.wheel), 0);
+}
+
+static void behaviour_publishes_sets_and_disconnects(void **state)
+{
+    (void)state;
+    write_file("behaviors/acts.lua", "local steps = 0\n"
+                                     "return { on_telemetry = function(d, name, value)\n"
+                                     "  steps = steps + 1\n"
+                                     "  if steps == 1 then\n"
+                                     "    assert(d:publish('x/${deviceId}', { v = d:value 'v', all = "
+                                     "d:values() }, { qos = 2, retain = true }))\n"
+                                     "  elseif steps == 2 then\n"
+                                     "    d:set('v', 8)\n"
+                                     "  elseif steps == 3 then\n"
+                                     "    d:set('v', nil)\n"
+                                     "    d:disconnect { mode = 'abort', reconnectDelayMs = 1500 }\n"
+                                     "    result, reason = d:publish(nil, 'text')\n"
+                                     "    d:event('left', { value = value })\n"
+                                     "    d:log('warn', 'bye')\n"
+                                     "  end\n"
+                                     "end }");
+    add_group("g", 1, MODEL(CONSTANT HANDLER("acts")));
+    launch("g", 0, "0");
+    run_until(500 * MS);
+    assert_string_equal(fake.topic, "x/g-0");
+    assert_string_equal(fake.payload, "{\"all\":{\"v\":5},\"v\":5}");
+    assert_number(fake.qos, 2);
+    run_until(1500 * MS);
+    assert_value("5");
+    run_until(2500 * MS);
+    assert_value("8");
+    assert_number(fake.aborts, 1);
+    assert_lua("result == nil and reason == 'not connected'");
+    assert_string_equal(test.event, "left {\"data\":{\"value\":8},\"device\":\"g-0\"}");
+    assert_non_null(strstr(test.log, "g-0: bye"));
+    run_until(5500 * MS);
+    assert_value("5");
+    assert_number(row("g", 0)->connections, 2);
+    assert_number(test.tellings, 0);
+    check_ledger("g");
+}
+
+static void error_in_a_behaviour_ends_its_device_after_the_call(void **state)
+{
+    (void)state;
+    write_file("behaviors/breaks.lua", "stops = 0\n"
+                                       "return { on_connect = function(d)\n"
+                                       "    d:every(1, function() end)\n"
+                                       "    if d.index == 0 then error('no way') end\n"
+                                       "  end,\n"
+                                       "  on_telemetry = function(d) assert(d.index == 1) end,\n"
+                                       "  on_stop = function(d) stops = stops + 1 end }");
+    add_group("g", 2, MODEL(CONSTANT HANDLER("breaks")));
+    launch("g", 0, "0");
+    run_until(3500 * MS);
+    assert_number(in_status("g", IX_D_ERROR), 1);
+    assert_number(in_status("g", IX_D_RUNNING), 1);
+    assert_non_null(strstr(test.told, "behaviors/breaks.lua:4: no way"));
+    assert_number(test.tellings, 1);
+    assert_lua("stops == 0"); /* a script that failed is not called again */
+    stop("g", 4 * S, 0);
+    run_until(5 * S);
+    assert_lua("stops == 1");
+}
+
+static void unknown_event_of_a_behaviour_is_refused(void **state)
+{
+    (void)state;
+    struct ix_error err = {0};
+    write_file("behaviors/typo.lua", "return { on_telemetri = function() end }");
+    struct ix_record record = spec_of("g", 1, MODEL(CONSTANT HANDLER("typo")));
+    assert_true(apply(&record, &err) < 0);
+    assert_non_null(strstr(err.text, "behavior \"b\""));
+    assert_non_null(strstr(err.text, "did you mean \"on_telemetry\"?"));
+}
+
+static void json_behaviour_acts_when_its_trigger_fires(void **state)
+{
+    (void)state;
+    add_group(
+        "g", 1,
+        MODEL(CONSTANT COMMANDS
+              ",\"behaviors\":[{\"name\":\"blinks\",\"trigger\":{\"type\":\"command\",\"command\":\"blink\"},"
+              "\"actions\":[{\"type\":\"publish\",\"topic\":\"blinked/${deviceId}\",\"payload\":{\"times\":"
+              "\"${times}\",\"text\":\"${colour} at ${v}\"}}]},"
+              "{\"name\":\"high\",\"trigger\":{\"type\":\"condition\",\"condition\":\"v > 4\"},"
+              "\"action\":{\"type\":\"set\",\"attribute\":\"v\",\"value\":2}}]"));
+    launch("g", 0, "0");
+    run_until(500 * MS);
+    assert_number(counter("g", IX_C_BEHAVIORS_FIRED), 1);
+    run_until(1500 * MS);
+    assert_value("2");
+    fake_receive("g-0", "c/g-0", "{\"times\":4}");
+    assert_number(test.tellings, 0);
+    assert_number(counter("g", IX_C_BEHAVIORS_FIRED), 2);
+    run_until(1600 * MS);
+    assert_number(counter("g", IX_C_SCRIPT_ERRORS), 0);
+}
+
+/* ---- device objects ---- */
+
+static void device_renders_texts_and_conditions(void **state)
+{
+    (void)state;
+    write_file("behaviors/render.lua",
+               "return { on_telemetry = function(d)\n"
+               "  for _ = 1, 3 do\n"
+               "    text = d:render('${deviceId} ${index} ${v} ${colour}', { colour = 'red' })\n"
+               "    json = d:render_json('{\"b\":\"${v}\",\"a\":\"is ${v}\",\"c\":\"${n}\"}', { n = 1.5 })\n"
+               "    holds, not_yet = d:holds 'v > 4', d:holds 'v > 5'\n"
+               "  end\n"
+               "  _, unknown = pcall(d.render, d, '${nothing}')\n"
+               "  _, condition = pcall(d.holds, d, 'v >')\n"
+               "  _, attribute = pcall(d.value, d, 'w')\n"
+               "  _, option = pcall(d.publish, d, nil, 'x', { qoss = 1 })\n"
+               "  _, field = pcall(function() d.index = 5 end)\n"
+               "  tags, name = d.tags, tostring(d)\n"
+               "end }");
+    struct ix_record record = spec_of("g", 1, MODEL(CONSTANT HANDLER("render")));
+    record.spec.tags = "room:7,site:north";
+    must_apply(&record);
+    launch("g", 0, "0");
+    run_until(500 * MS);
+    assert_string_equal(test.told, "");
+    assert_lua("text == 'g-0 0 5 red'");
+    assert_lua("json == '{\"b\":5,\"a\":\"is 5\",\"c\":1.5}' or json");
+    assert_lua("holds == true and not_yet == false");
+    assert_lua(
+        "unknown:find 'nothing' and condition:find 'character' and attribute:find 'no attribute \"w\"'");
+    assert_lua("option:find 'qoss' and field:find 'device.state'");
+    assert_lua("tags.room == '7' and tags.site == 'north' and name == 'g-0'");
+}
+
+/* ---- functions that travelled ---- */
+
+static void each_visits_devices_in_order_and_counts_errors(void **state)
+{
+    (void)state;
+    struct ix_error err;
+    uint64_t visited, errors;
+    add_group("g", 10, MODEL(CONSTANT));
+    launch("g", 0, "0");
+    run_until(100 * MS);
+    char *function =
+        pack("function(d) seen = (seen or '') .. d.index if d.index == 5 then error('five') end end");
+    assert_int_equal(ix_script_each(test.script, rig.engine, "g", function, strlen(function), 2, 5, &visited,
+                                    &errors, &err),
+                     0);
+    assert_number(visited, 5);
+    assert_number(errors, 1);
+    assert_lua("seen == '23456'");
+    assert_number(counter("g", IX_C_SCRIPT_ERRORS), 1);
+    assert_non_null(strstr(test.log, "device 5 of group \"g\""));
+    assert_number(in_status("g", IX_D_RUNNING), 10);
+    assert_null(ix_device_script(ix_device_find(rig.engine, "g", 3))); /* plain devices stay plain */
+    free(function);
+    assert_int_equal(ix_script_each(test.script, rig.engine, "g", "AAAA", 4, 0, 5, &visited, &errors, &err),
+                     -EINVAL);
+}
+
+static void function_may_leave_timers_with_plain_devices(void **state)
+{
+    (void)state;
+    struct ix_error err;
+    uint64_t visited, errors;
+    add_group("g", 3, MODEL(CONSTANT));
+    launch("g", 0, "0");
+    run_until(100 * MS);
+    char *function =
+        pack("function(d) d.state.n = d.index d:after(1, function(x) late = (late or '') .. x.state.n end) "
+             "d:after(60, function() late = 'never' end) end");
+    assert_int_equal(ix_script_each(test.script, rig.engine, "g", function, strlen(function), 0, 3, &visited,
+                                    &errors, &err),
+                     0);
+    free(function);
+    run_until(3 * S);
+    assert_lua("late == '012'");
+    stop("g", 4 * S, 0);
+    run_until(100 * S);
+    assert_lua("late == '012'");
+    assert_number(ix_wheel_count(rig.loop.wheel), 0);
+}
+
+static void selector_chooses_eligible_devices(void **state)
+{
+    (void)state;
+    struct ix_error err;
+    struct ix_bitmap bits;
+    add_group("g", 10, MODEL(CONSTANT));
+    launch("g", 0, "0");
+    run_until(100 * MS);
+    char *function = pack("function(d) return d.index % 3 == 0 and d.status == 'running' end");
+    ix_bitmap_init(&bits, 10);
+    assert_int_equal(
+        ix_script_eligible(test.script, rig.engine, "g", function, strlen(function), &bits, &err), 0);
+    for (uint64_t i = 0; i < 10; i++)
+        assert_int_equal(ix_bitmap_get(&bits, i), i % 3 == 0);
+    free(function);
+    function = pack("function(d) return d.nothing.x end");
+    assert_int_equal(
+        ix_script_eligible(test.script, rig.engine, "g", function, strlen(function), &bits, &err),
+        IX_SCRIPT_ERROR);
+    assert_non_null(strstr(err.text, "attempt to index"));
+    ix_bitmap_deinit(&bits);
+    free(function);
+}
+
+static void device_call_returns_json(void **state)
+{
+    (void)state;
+    struct ix_error err;
+    struct ix_buf out;
+    add_group("g", 2, MODEL(CONSTANT));
+    launch("g", 0, "0");
+    run_until(100 * MS);
+    struct ix_device *d = ix_device_find(rig.engine, "g", 1);
+    char *function = pack("function(d) return { id = d.id, value = d:value 'v' } end");
+    ix_buf_init(&out, 1000);
+    assert_int_equal(ix_script_device_call(test.script, d, function, strlen(function), &out, &err), 0);
+    assert_string_equal(ix_buf_cstr(&out), "{\"id\":\"g-1\",\"value\":5}");
+    free(function);
+    function = pack("function(d) return print end");
+    assert_true(ix_script_device_call(test.script, d, function, strlen(function), &out, &err) < 0);
+    assert_non_null(strstr(err.text, "JSON"));
+    free(function);
+    ix_buf_deinit(&out);
+}
+
+static void metrics_of_scripts_go_to_the_segment(void **state)
+{
+    (void)state;
+    write_file("behaviors/counts.lua", "local core = require 'iotix.core'\n"
+                                       "return { on_telemetry = function(d)\n"
+                                       "  assert(core.metric('counter', 'seen', 'room:7', 2))\n"
+                                       "  assert(core.metric('trend', 'took', nil, 1.5))\n"
+                                       "  ok, message = core.metric('gauge', 'seen', 'room:7', 2)\n"
+                                       "end }");
+    add_group("g", 2, MODEL(CONSTANT HANDLER("counts")));
+    launch("g", 0, "0");
+    run_until(1500 * MS);
+    const struct ix_custom_metric *seen = ix_segment_custom(rig.segment, IX_CUSTOM_COUNTER, "seen", "room:7");
+    assert_non_null(seen);
+    assert_true(seen->value == 8 && seen->count == 4);
+    const struct ix_custom_metric *took = ix_segment_custom(rig.segment, IX_CUSTOM_TREND, "took", "");
+    assert_number(took->trend.max, 1500000);
+    assert_lua("ok == nil and message:find 'gauge'");
+    assert_number(test.tellings, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(custom_generator_gives_values_per_device_and_tick),
+        TEST(values_of_generators_take_the_type_of_their_attribute),
+        TEST(draws_of_a_generator_depend_on_device_and_tick_only),
+        TEST(error_in_a_generator_ends_its_device_only),
+        TEST(policy_may_end_the_run_instead),
+        TEST(faulty_handlers_are_refused_with_their_place),
+        TEST(generators_only_give_values),
+        TEST(generator_of_the_scenario_wins),
+        TEST(behaviour_sees_the_life_of_its_device),
+        TEST(timers_keep_their_rhythm_and_end_with_the_device),
+        TEST(behaviour_publishes_sets_and_disconnects),
+        TEST(error_in_a_behaviour_ends_its_device_after_the_call),
+        TEST(unknown_event_of_a_behaviour_is_refused),
+        TEST(json_behaviour_acts_when_its_trigger_fires),
+        TEST(device_renders_texts_and_conditions),
+        TEST(each_visits_devices_in_order_and_counts_errors),
+        TEST(function_may_leave_timers_with_plain_devices),
+        TEST(selector_chooses_eligible_devices),
+        TEST(device_call_returns_json),
+        TEST(metrics_of_scripts_go_to_the_segment),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
