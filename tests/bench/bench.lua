@@ -25,7 +25,8 @@ return iotix.scenario {
             unit = ("x"):rep(105), -- makes the payload 200 bytes long
             intervalMs = rate > 0 and devices * 1000 / rate or 86400000,
             phase = "random",
-            generator = { type = "random", min = 10, max = 99, precision = 3 },
+            precision = 3,
+            generator = { type = "random", min = 10, max = 99 },
           },
         },
       },

@@ -212,7 +212,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--devices", type=int, default=2000)
     parser.add_argument("--rate", type=int, default=5000, help="messages a second, of all devices")
-    parser.add_argument("--seconds", type=int, default=20, help="of publishing in each round")
+    parser.add_argument("--seconds", type=int, default=10, help="of publishing in each round")
     parser.add_argument("--payload", type=int, default=200, help="bytes, of the plain loop")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="iotix-bench.") as folder:
