@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/suggest.h"
 #include "cli/commands.h"
 #include "control/result.h"
 #include "model/model.h"
@@ -68,7 +69,13 @@ int ix_command_model(int argc, char **argv)
         free(schema);
         return 0;
     }
+    static const char *const words[] = {"check", "schema"};
+    char suggestion[128] = "";
+    if (argc > 1)
+        ix_suggest_put(suggestion, sizeof suggestion, argv[1], words, IX_ARRAY_LEN(words));
     bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    if (argc > 1 && !help)
+        fprintf(stderr, "iotix model: unknown command \"%s\"%s\n", argv[1], suggestion);
     fprintf(help ? stdout : stderr, "usage: iotix model check FILE…   validate models\n"
                                     "       iotix model schema        print the JSON schema of models\n");
     return help ? 0 : IX_EXIT_CONFIGURATION;

@@ -22,7 +22,7 @@ static json_t *parse_settings(const struct ix_option_list *list, struct ix_error
     for (size_t i = 0; i < list->count; i++) {
         const char *equals = strchr(list->items[i], '=');
         if (!equals || equals == list->items[i]) {
-            ix_fail(err, -EINVAL, "-e %s: write NAME=VALUE, for an option that the scenario declares",
+            ix_fail(err, -EINVAL, "-e %s: write name=value, for an option that the scenario declares",
                     list->items[i]);
             json_decref(out);
             return NULL;
@@ -38,16 +38,16 @@ int ix_command_run(int argc, char **argv)
 {
     struct ix_run_config config = {0};
     struct ix_option_list settings = {0}, outputs = {0}, allowed_env = {0};
-    uint64_t workers = 0, interval = IX_S;
+    uint64_t workers = 1, interval = IX_S;
     const char *seed = NULL;
-    bool quiet = false;
+    bool quiet = false, workers_given = false;
     const struct ix_option options[] = {
         {"--broker", 'b', IX_OPT_TEXT, "WHERE",
          "auto (default: localhost:1883 if it answers, else embedded), embedded, or HOST:PORT[,…]",
          &config.broker, NULL},
         {"--broker-force", 0, IX_OPT_FLAG, NULL,
          "the broker replaces addresses that the scenario sets itself too", &config.broker_force, NULL},
-        {"--option", 'e', IX_OPT_LIST, "NAME=VALUE", "sets an option that the scenario declares (repeatable)",
+        {"--option", 'e', IX_OPT_LIST, "name=value", "sets an option that the scenario declares (repeatable)",
          &settings, NULL},
         {"--out", 'o', IX_OPT_LIST, "KIND=FILE",
          "writes a report: junit, json, html, csv, ndjson (repeatable)", &outputs, NULL},
@@ -81,8 +81,8 @@ int ix_command_run(int argc, char **argv)
     values = parse_settings(&settings, &err);
     if (values && seed && (*end || seed[0] == '-' || !seed[0]))
         ix_fail(&err, -EINVAL, "--seed %s: it must be a whole number below 2^64", seed);
-    else if (values && workers > 512)
-        ix_fail(&err, -EINVAL, "--workers %llu: 512 are the limit", (unsigned long long)workers);
+    else if (values && (workers < 1 || workers > 512))
+        ix_fail(&err, -EINVAL, "--workers %llu: it must be 1 to 512", (unsigned long long)workers);
     else if (values && interval < 100 * IX_MS)
         ix_fail(&err, -EINVAL, "--interval must be 100ms or more");
     else if (values)
@@ -94,7 +94,7 @@ int ix_command_run(int argc, char **argv)
     }
     config.path = arguments[0];
     config.seed_given = seed != NULL;
-    config.workers = (uint32_t)workers;
+    config.workers = workers_given ? (uint32_t)workers : 0;
     config.options = values;
     config.allowed_env = allowed_env.items;
     config.allowed_env_count = allowed_env.count;

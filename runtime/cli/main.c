@@ -50,12 +50,13 @@ static int command_version(int argc, char **argv)
     return 0;
 }
 
-static void print_overview(void)
+static void print_overview(FILE *out)
 {
-    printf("iotix %s: simulates fleets of IoT devices against a real backend, and says truthfully how it "
-           "did.\n\n"
-           "usage: iotix COMMAND [arguments]\n\n",
-           IX_VERSION);
+    fprintf(out,
+            "iotix %s: simulates fleets of IoT devices against a real backend, and says truthfully how it "
+            "did.\n\n"
+            "usage: iotix COMMAND [arguments]\n\n",
+            IX_VERSION);
     for (const struct ix_subcommand *c = ix_subcommands; c->name; c++)
         printf("  %-10s %s\n", c->name, c->doc);
     printf(
@@ -70,7 +71,7 @@ static void print_overview(void)
 static int command_help(int argc, char **argv)
 {
     if (argc < 2) {
-        print_overview();
+        print_overview(stdout);
         return 0;
     }
     const struct ix_subcommand *c = find_command(argv[1]);
@@ -121,7 +122,7 @@ int main(int argc, char **argv)
     if (set_log_level() < 0)
         return IX_EXIT_CONFIGURATION;
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        print_overview();
+        print_overview(argc < 2 ? stderr : stdout);
         return argc < 2 ? IX_EXIT_CONFIGURATION : 0;
     }
     if (strcmp(argv[1], "--version") == 0)

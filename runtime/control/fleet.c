@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/units.h"
+#include "loop/child.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ static void free_group(struct group *g)
     free(g->id);
     free(g->model_id);
     free(g->tags);
+    free(g->broken);
     free(g);
 }
 
@@ -157,16 +159,32 @@ static int start_worker(struct ix_fleet *fleet, struct ix_error *err)
     return code;
 }
 
+/* What the controller itself holds open: two descriptors a worker, and its own. */
+#define OWN_DESCRIPTORS 24
+
+/* Says before anything is started whether the descriptor limit allows it. */
+static int check_limits(struct ix_fleet *fleet, uint64_t devices, uint64_t capacity, struct ix_error *err)
+{
+    uint64_t limit = ix_raise_descriptor_limit(), placed = 0;
+    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
+        placed += fleet->placed[i];
+    uint64_t workers = capacity ? (placed + devices + capacity - 1) / capacity : UINT64_MAX / 4;
+    if (workers <= IX_WORKERS_MAX && 2 * workers + OWN_DESCRIPTORS <= limit)
+        return 0;
+    return ix_fail(
+        err, -EMFILE,
+        "%llu devices are too many for a limit of %llu open descriptors a process: a worker holds %llu "
+        "devices then. Raise the hard limit (ulimit -Hn, LimitNOFILE=, /etc/security/limits.conf)",
+        (unsigned long long)(placed + devices), (unsigned long long)limit, (unsigned long long)capacity);
+}
+
 /* The device workers so far, in order; starts the first ones, and as many more as `devices` more demand. */
 static int gather_workers(struct ix_fleet *fleet, uint64_t devices, uint32_t *ids, uint32_t *count,
                           struct ix_error *err)
 {
     uint64_t capacity = ix_workers_capacity();
-    if (capacity == 0)
-        return ix_fail(
-            err, -EMFILE,
-            "the descriptor limit leaves no room for a single device; raise it with `ulimit -n 20000`");
-    for (;;) {
+    int code = check_limits(fleet, devices, capacity, err);
+    while (code == 0) {
         uint64_t room = 0;
         *count = 0;
         for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++) {
@@ -177,10 +195,9 @@ static int gather_workers(struct ix_fleet *fleet, uint64_t devices, uint32_t *id
         }
         if (*count >= fleet->config.base_workers && room >= devices)
             return 0;
-        int code = start_worker(fleet, err);
-        if (code < 0)
-            return code;
+        code = start_worker(fleet, err);
     }
+    return code;
 }
 
 int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err)
@@ -189,12 +206,12 @@ int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err
         return 0;
     uint32_t ids[IX_WORKERS_MAX], count = 0;
     /* A shard goes to one worker whole: leave each worker room for one more shard of this group. */
-    uint64_t shard_size = g->count / IX_SHARDS + 1;
-    uint64_t slack = shard_size * (g->count / ix_workers_capacity() + 1);
+    uint64_t capacity = ix_workers_capacity();
+    uint64_t slack =
+        capacity && g->count > IX_SHARDS ? (g->count / IX_SHARDS + 1) * (g->count / capacity + 1) : 0;
     int code = gather_workers(fleet, g->count + slack, ids, &count, err);
     if (code < 0)
         return code;
-    uint64_t capacity = ix_workers_capacity();
     uint32_t at = 0;
     for (uint64_t first = 0; first < g->count && first < IX_SHARDS; first++) {
         uint32_t shard = ix_shard_of(g->key, first);

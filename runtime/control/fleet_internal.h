@@ -31,7 +31,7 @@ struct group {
     bool placed;
     uint16_t place[IX_SHARDS];      /* worker of each shard */
     uint8_t on[IX_WORKERS_MAX / 8]; /* workers that hold devices of it */
-    uint64_t spec_sequence;
+    char *broken; /* why a worker refused the spec; NULL: none did */
     struct stored *records; /* by sequence */
 };
 

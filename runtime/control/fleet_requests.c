@@ -1,7 +1,6 @@
 /* What waits for answers of workers: acknowledged records, selections of dropouts, calls into devices. */
 #include "control/fleet_internal.h"
 
-#include "base/log.h"
 #include "base/random.h"
 #include "base/units.h"
 
@@ -32,6 +31,23 @@ void ix_fleet_request_expect(struct request *r, uint32_t worker)
 
 static void choose(struct ix_fleet *fleet, struct request *r);
 
+/* A spec that a worker refused is remembered: what is asked of the group afterwards fails for that reason. */
+static void note_broken_spec(struct ix_fleet *fleet, const struct request *r)
+{
+    for (struct group *g = fleet->groups; g; g = g->next)
+        if (g->spec.sequence == r->key && !g->broken)
+            g->broken = ix_strdup(r->message);
+}
+
+static const char *reason_of(const struct ix_fleet *fleet, const struct request *r)
+{
+    for (const struct group *g = fleet->groups; g; g = g->next)
+        for (const struct stored *s = g->records; s && g->broken; s = s->next)
+            if (s->sequence == r->key)
+                return g->broken;
+    return r->message ? r->message : "";
+}
+
 void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r)
 {
     if (r->waiting_count)
@@ -47,9 +63,9 @@ void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r)
             r->result =
                 json_pack("{s:I, s:I}", "devices", (json_int_t)r->devices, "errors", (json_int_t)r->errors);
         fleet->config.done(fleet->config.context, r->ticket, r->code, r->code ? NULL : json_incref(r->result),
-                           r->message ? r->message : "");
+                           r->code ? reason_of(fleet, r) : "");
     } else if (r->code < 0) {
-        ix_log(IX_LOG_ERROR, "%s", r->message);
+        note_broken_spec(fleet, r);
     }
     json_decref(r->result);
     ix_bitmap_deinit(&r->eligible);

@@ -32,16 +32,11 @@ void ix_run_complete(struct ix_run *run, uint64_t ticket, int code, json_t *resu
     ix_loop_defer(&run->loop, deliver, c);
 }
 
-void ix_run_refused(struct ix_run *run, const char *message)
-{
-    free(run->configuration_error);
-    run->configuration_error = ix_strdup(message);
-}
-
 static void on_fleet_done(void *context, uint64_t ticket, int code, json_t *result, const char *message)
 {
+    /* What workers refuse without a traceback is no fault of a script: a file, a limit, a setting. */
     if (code < 0 && !strstr(message, "stack traceback"))
-        ix_run_refused(context, message);
+        code = IX_HOST_CONFIGURATION;
     if (ticket)
         ix_run_complete(context, ticket, code, result, message);
     else
@@ -127,6 +122,11 @@ static void keep_error(struct ix_run *run, enum ix_exit code, const char *messag
     run->result.error = ix_strdup(message);
 }
 
+static enum ix_exit script_exit(int code)
+{
+    return code == IX_SCRIPT_CONFIGURATION ? IX_EXIT_CONFIGURATION : IX_EXIT_SCRIPT;
+}
+
 void ix_run_fail(struct ix_run *run, enum ix_exit code, const char *message)
 {
     keep_error(run, code, message);
@@ -199,9 +199,8 @@ static void drain(struct ix_run *run)
 static void on_script_done(void *context, int code, const char *message)
 {
     struct ix_run *run = context;
-    bool refused = run->configuration_error && strstr(message, run->configuration_error);
-    if (code < 0 && code != -ECANCELED)
-        keep_error(run, refused ? IX_EXIT_CONFIGURATION : IX_EXIT_SCRIPT, message);
+    if (code < 0 && code != -ECANCELED && code != IX_SCRIPT_FAILED)
+        keep_error(run, script_exit(code), message);
     drain(run);
 }
 
@@ -278,7 +277,7 @@ static int load_scenario(struct ix_run *run, struct ix_error *err)
         return code;
     code = ix_script_load_scenario(run->script, run->config.path, run->text, run->text_len, err);
     if (code < 0)
-        keep_error(run, IX_EXIT_SCRIPT, err->text);
+        keep_error(run, script_exit(code), err->text);
     return code;
 }
 
@@ -442,7 +441,6 @@ static void run_deinit(struct ix_run *run)
     free(run->own_metrics);
     free(run->hello.options);
     free(run->hello.allowed_env);
-    free(run->configuration_error);
     free(run->folder);
     free(run->text);
 }

@@ -70,7 +70,6 @@ struct ix_run {
 
     /* the end */
     enum ix_exit preset;       /* of an error that ended the run */
-    char *configuration_error; /* the last refusal of a group or launch: not the script's own fault */
     bool interrupted;
     uv_signal_t sigint, sigterm;
     bool signals_open;
@@ -105,8 +104,6 @@ int ix_run_metric_add(struct ix_run *run, const char *kind, const char *name, co
 /* Current totals, the scenario's own metrics included, in run->now. */
 void ix_run_measure(struct ix_run *run);
 
-/* run.c: remembers that a model or setting was refused, for the exit code. */
-void ix_run_refused(struct ix_run *run, const char *message);
 /* run.c: ends the run with an error; the first one counts. */
 void ix_run_fail(struct ix_run *run, enum ix_exit code, const char *message);
 
