@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "control/result.h"
 #include "protocol/broker.h"
+#include "script/embedded.h"
 #include "worker/worker.h"
 
 #include <stdio.h>
@@ -113,8 +114,16 @@ static int set_log_level(void)
     return 0;
 }
 
+static const char *find_embedded(const char *name, size_t *len)
+{
+    const struct ix_embedded *file = ix_embedded_find(name);
+    *len = file ? file->len : 0;
+    return file ? file->data : NULL;
+}
+
 int main(int argc, char **argv)
 {
+    ix_model_set_embedded(find_embedded);
     if (argc > 1 && strcmp(argv[1], "--worker") == 0)
         return ix_worker_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], IX_BROKER_EXEC) == 0)

@@ -518,6 +518,7 @@ static void dropout_progress(struct ix_fleet *fleet, uint64_t id, struct ix_drop
             sum->dropped += m->dropped;
             sum->already_gone += m->already_gone;
             sum->back += m->back;
+            sum->ended += m->ended;
             sum->cancelled += m->cancelled;
             ix_histogram_merge(&sum->back_time, &m->back_time);
             break;

@@ -176,7 +176,7 @@ static int find_text(const struct ix_models_config *config, const char *referenc
         if (e) {
             *text = ix_strndup(e->data, e->len);
             *len = e->len;
-            *folder = ix_strdup(EMBEDDED);
+            *folder = ix_strdup(IX_MODEL_EMBEDDED);
             *shown = ix_strdup(e->path);
             return 0;
         }

@@ -92,11 +92,11 @@ int ix_op_group_create(struct ix_run *run, const json_t *args, uint64_t ticket, 
     if (code == 0)
         code = ix_models_find(&run->models, json_object_get(args, "model"),
                               json_object_get(args, "connection"), &found, err);
-    if (code < 0)
-        return code;
-    code = create_group(run, args, &found, count, result, err);
-    ix_found_model_deinit(&found);
-    return code;
+    if (code == 0) {
+        code = create_group(run, args, &found, count, result, err);
+        ix_found_model_deinit(&found);
+    }
+    return code < 0 ? IX_HOST_CONFIGURATION : code;
 }
 
 /* {strategy, settings, function} → a spec whose texts live in *settings and *function. */
@@ -131,7 +131,7 @@ int ix_op_group_launch(struct ix_run *run, const json_t *args, uint64_t ticket, 
     if (code == 0)
         code = ix_fleet_launch(run->fleet, group, &strategy, ticket, err);
     strategy_deinit(&strategy);
-    return code < 0 ? code : IX_HOST_LATER;
+    return code == -EMFILE ? IX_HOST_CONFIGURATION : code < 0 ? code : IX_HOST_LATER;
 }
 
 int ix_op_group_stop(struct ix_run *run, const json_t *args, uint64_t ticket, json_t **result,
@@ -208,9 +208,9 @@ int ix_op_dropout_status(struct ix_run *run, const json_t *args, uint64_t ticket
     const struct ix_dropout_facts *facts = ix_fleet_dropout_find(run->fleet, id, &m);
     if (!facts)
         return ix_fail(err, -ENOENT, "there is no dropout %llu", (unsigned long long)id);
-    uint64_t ended = m.dropped + m.already_gone + m.cancelled;
+    uint64_t handled = m.dropped + m.already_gone + m.cancelled;
     const struct ix_histogram *h = &m.back_time;
-    *result = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:{s:f, s:f, s:f, s:f}}", "eligible",
+    *result = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:{s:f, s:f, s:f, s:f}}", "eligible",
                         (json_int_t)facts->eligible, "chosen", (json_int_t)facts->chosen, "dropped",
                         (json_int_t)m.dropped, "alreadyGone", (json_int_t)m.already_gone, "back",
                         (json_int_t)m.back, "cancelled", (json_int_t)m.cancelled, "done",

@@ -100,6 +100,11 @@ static void on_worker_frame(void *context, uint32_t worker, uint8_t type, struct
         return;
     if (type == IX_UP_FAILURE) {
         on_device_failure(run, in);
+    } else if (type == IX_UP_LATE_FAILURE) {
+        char *group = ix_read_str(in), *message = ix_read_str(in);
+        ix_run_fail(run, IX_EXIT_SCRIPT, message);
+        free(group);
+        free(message);
     } else if (type == IX_UP_EVENT) {
         char *name = ix_read_str(in), *json = ix_read_str(in);
         ix_series_event(&run->result.series, ix_loop_update(&run->loop), name, json[0] ? json : NULL);
@@ -178,6 +183,7 @@ static void on_drained(void *context)
     run->now.all.connected = run->before_drain.connected;
     ix_snapshot_copy(&result->final, &run->now);
     ix_series_add(&result->series, &run->now);
+    ix_log_flush(UINT64_MAX);
     collect_dropouts(run);
     result->workers = 0;
     for (uint32_t i = 0; i < ix_workers_count(run->workers); i++)
@@ -288,7 +294,8 @@ static char *text_in(const json_t *o, const char *key)
 }
 
 /* A threshold may name what is built in, or a metric that the scenario declares at its top level. */
-static int check_metric_names(const struct ix_thresholds *thresholds, const json_t *metrics, struct ix_error *err)
+static int check_metric_names(const struct ix_thresholds *thresholds, const json_t *metrics,
+                              struct ix_error *err)
 {
     const char **names = ix_calloc(json_object_size(metrics) + 1, sizeof *names), *name;
     size_t count = 0;

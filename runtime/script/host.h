@@ -10,7 +10,7 @@
  *  group.stop       group drainMs? → devices
  *  group.dropout    group strategy settings{} function? count? percentage? select? mode? reconnect?
  *                   reconnectDelayMs?  → (later) id eligible chosen estimatedMs
- *  dropout.status   id → chosen dropped alreadyGone back cancelled done backMs{p50 p90 p99 p100}
+ *  dropout.status   id → eligible chosen dropped alreadyGone back ended cancelled done backMs{p50 p90 p99 p100}
  *  dropout.cancel   id → {}
  *  group.counts     group? → count created starting running stopping stopped dropped error connected
  *                   connecting sent received

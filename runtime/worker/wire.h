@@ -27,6 +27,8 @@ enum ix_wire_up {                  /* worker → controller */
                   IX_UP_LOG,       /* u8 level, str line */
                   IX_UP_EVENT,     /* str name, str json */
                   IX_UP_FAILURE,   /* str group, u64 index, str message: a script error of a device */
+                  IX_UP_LATE_FAILURE, /* str group, str message: a record could not be carried out to its end
+                                       */
                   IX_UP_MESSAGE, /* u64 id, u64 at_ns, u8 qos, u8 retain, u8 dup, str topic, bytes payload */
                   IX_UP_DRAINED, /* nothing */
                   IX_UP_FATAL,   /* u32 code, str message: the worker can't work and ends */

@@ -93,6 +93,16 @@ static bool on_device_error(void *context, const char *group, uint64_t index, co
     return false; /* the device stops; whether the run does is the controller's decision */
 }
 
+static void on_record_failed(void *context, const char *group, const struct ix_error *err)
+{
+    struct ix_buf out;
+    ix_buf_init(&out, 64 << 10);
+    ix_pack_str(&out, group);
+    ix_pack_str(&out, err->text);
+    ix_frame_send(((struct worker *)context)->pipe, IX_UP_LATE_FAILURE, out.data, out.len);
+    ix_buf_deinit(&out);
+}
+
 static void on_event(void *context, const char *name, const char *json)
 {
     struct worker *w = context;
@@ -182,6 +192,8 @@ static int start_devices(struct worker *w, struct ix_error *err)
         .allowed_env = (const char *const *)w->env_names,
         .allowed_env_count = w->env_count,
         .hooks = ix_script_hooks(w->script),
+        .record_failed = on_record_failed,
+        .context = w,
     };
     w->engine = ix_engine_new(&engine);
     return 0;
