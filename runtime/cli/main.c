@@ -3,6 +3,7 @@
 #include "base/suggest.h"
 #include "cli/commands.h"
 #include "control/result.h"
+#include "model/model.h"
 #include "protocol/broker.h"
 #include "script/embedded.h"
 #include "worker/worker.h"
