@@ -5,6 +5,7 @@
 #include "base/text.h"
 
 #define MAGIC     0x31467869u /* "ixF1" */
+#define HEAD_SIZE 12          /* magic and hash */
 #define DEPTH_MAX 32
 #define NAME_MAX_ 160
 
@@ -263,9 +264,8 @@ static int pack(struct packer *p, int index)
 int ix_function_pack(lua_State *L, int index, struct ix_buf *out, struct ix_error *err)
 {
     struct ix_script *script = ix_script_of(L);
-    struct ix_buf body, head;
-    ix_buf_init(&body, IX_FUNCTION_MAX);
-    ix_buf_init(&head, IX_FUNCTION_MAX + 64);
+    struct ix_buf body;
+    ix_buf_init(&body, IX_FUNCTION_MAX - HEAD_SIZE);
     struct packer p = {.L = L, .out = &body, .err = err};
     ix_buf_init(&p.path, NAME_MAX_);
     int top = lua_gettop(L);
@@ -275,13 +275,11 @@ int ix_function_pack(lua_State *L, int index, struct ix_buf *out, struct ix_erro
     lua_settop(L, top);
     script->limited = limited;
     if (code == 0) {
-        ix_pack_u32(&head, MAGIC);
-        ix_pack_u64(&head, ix_hash64(body.data, body.len));
-        ix_buf_put(&head, body.data, body.len);
-        ix_text_base64(out, head.data, head.len);
+        ix_pack_u32(out, MAGIC);
+        ix_pack_u64(out, ix_hash64(body.data, body.len));
+        ix_buf_put(out, body.data, body.len);
     }
     ix_buf_deinit(&p.path);
-    ix_buf_deinit(&head);
     ix_buf_deinit(&body);
     return code;
 }
@@ -343,20 +341,15 @@ static void push_value(lua_State *L, struct ix_reader *in)
     }
 }
 
-int ix_function_unpack(lua_State *L, const char *text, size_t len, struct ix_error *err)
+int ix_function_unpack(lua_State *L, const void *data, size_t len, struct ix_error *err)
 {
     static const char damaged[] = "not a packed function of this build of iotix";
     int top = lua_gettop(L);
-    size_t size = len / 4 * 3 + 3;
-    void *data = lua_newuserdata(L, size); /* Lua frees it, whatever is raised below */
-    int64_t got = ix_text_base64_decode(text, len, data, size);
-    struct ix_reader in = ix_reader_of(data, got > 0 ? (size_t)got : 0);
+    struct ix_reader in = ix_reader_of(data, len);
     uint32_t magic = ix_read_u32(&in);
     uint64_t hash = ix_read_u64(&in);
-    if (got < 0 || in.bad || magic != MAGIC || hash != ix_hash64(in.at, (size_t)(in.end - in.at))) {
-        lua_settop(L, top);
+    if (in.bad || magic != MAGIC || hash != ix_hash64(in.at, (size_t)(in.end - in.at)))
         return ix_fail(err, -EINVAL, "%s", damaged);
-    }
     size_t code_len;
     const void *code = ix_read_bytes(&in, &code_len);
     if (luaL_loadbufferx(L, code, code_len, "=packed", "b")) {
@@ -383,8 +376,14 @@ static int core_pack(lua_State *L)
     luaL_checktype(L, 1, LUA_TFUNCTION);
     struct ix_script *script = ix_script_of(L);
     struct ix_error err;
+    struct ix_buf packed;
+    ix_buf_init(&packed, IX_FUNCTION_MAX);
+    int code = ix_function_pack(L, 1, &packed, &err);
     ix_buf_clear(&script->scratch);
-    if (ix_function_pack(L, 1, &script->scratch, &err) < 0)
+    if (code == 0)
+        ix_text_base64(&script->scratch, packed.data, packed.len);
+    ix_buf_deinit(&packed);
+    if (code < 0)
         return luaL_error(L, "%s", err.text);
     lua_pushlstring(L, script->scratch.data, script->scratch.len);
     return 1;
@@ -395,7 +394,10 @@ static int core_unpack(lua_State *L)
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
     struct ix_error err;
-    if (ix_function_unpack(L, text, len, &err) == 0)
+    size_t size = len / 4 * 3 + 3;
+    void *data = lua_newuserdata(L, size); /* Lua frees it, whatever is raised below */
+    int64_t got = ix_text_base64_decode(text, len, data, size);
+    if (ix_function_unpack(L, data, got > 0 ? (size_t)got : 0, &err) == 0)
         return 1;
     lua_pushnil(L);
     lua_pushstring(L, err.text);

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "script/function.h"
 #include "script/strategy.h"
 
@@ -591,19 +592,20 @@ static void strategy_function_travels(void **state)
     struct ix_error err;
     struct ix_schedule schedule;
     double seconds[4];
+    char packed[4096];
     run(f, PREFIX "local step = 0.5\nerror(core.pack(function(k) return step * k * k end), 0)");
-    char *packed = strndup(f->message, strcspn(f->message, "\n"));
+    int64_t len = ix_text_base64_decode(f->message, strcspn(f->message, "\n"), packed, sizeof packed);
+    assert_true(len > 0);
     ix_script_free(f->script);
     f->config.role = IX_ROLE_WORKER;
     open_script(f);
     struct ix_strategy_spec spec = {
-        .name = "test.lua:3", .function = packed, .function_len = strlen(packed), .is_dropout = true};
+        .name = "test.lua:3", .function = packed, .function_len = (size_t)len, .is_dropout = true};
     if (ix_schedule_open(f->script, &spec, 10, 0, &schedule, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(schedule.at(schedule.context, 0, 1, 4, seconds, &err), 0);
     assert_true(seconds[0] == 0 && seconds[1] == 0.5 && seconds[2] == 2 && seconds[3] == 4.5);
     schedule.close(schedule.context);
-    free(packed);
 }
 
 /* ---- scenarios ---- */

@@ -110,8 +110,8 @@ static void assert_lua(const char *expression)
     ix_leave(&entry);
 }
 
-/* The packed form of an expression's function; the caller frees it. */
-static char *pack(const char *expression)
+/* The packed form of an expression's function. */
+static struct ix_buf pack(const char *expression)
 {
     char text[1024];
     struct ix_error err;
@@ -122,7 +122,7 @@ static char *pack(const char *expression)
     if (ix_function_pack(L, lua_gettop(L), &out, &err) < 0)
         fail_msg("%s", err.text);
     ix_leave(&entry);
-    return out.data;
+    return out;
 }
 
 #define MODEL(parts)                                                          \
@@ -552,9 +552,9 @@ static void each_visits_devices_in_order_and_counts_errors(void **state)
     add_group("g", 10, MODEL(CONSTANT));
     launch("g", 0, "0");
     run_until(100 * MS);
-    char *function =
+    struct ix_buf function =
         pack("function(d) seen = (seen or '') .. d.index if d.index == 5 then error('five') end end");
-    assert_int_equal(ix_script_each(test.script, rig.engine, "g", function, strlen(function), 2, 5, &visited,
+    assert_int_equal(ix_script_each(test.script, rig.engine, "g", function.data, function.len, 2, 5, &visited,
                                     &errors, &err),
                      0);
     assert_number(visited, 5);
@@ -564,7 +564,7 @@ static void each_visits_devices_in_order_and_counts_errors(void **state)
     assert_non_null(strstr(test.log, "device 5 of group \"g\""));
     assert_number(in_status("g", IX_D_RUNNING), 10);
     assert_null(ix_device_script(ix_device_find(rig.engine, "g", 3))); /* plain devices stay plain */
-    free(function);
+    ix_buf_deinit(&function);
     assert_int_equal(ix_script_each(test.script, rig.engine, "g", "AAAA", 4, 0, 5, &visited, &errors, &err),
                      -EINVAL);
 }
@@ -577,13 +577,13 @@ static void function_may_leave_timers_with_plain_devices(void **state)
     add_group("g", 3, MODEL(CONSTANT));
     launch("g", 0, "0");
     run_until(100 * MS);
-    char *function =
+    struct ix_buf function =
         pack("function(d) d.state.n = d.index d:after(1, function(x) late = (late or '') .. x.state.n end) "
              "d:after(60, function() late = 'never' end) end");
-    assert_int_equal(ix_script_each(test.script, rig.engine, "g", function, strlen(function), 0, 3, &visited,
+    assert_int_equal(ix_script_each(test.script, rig.engine, "g", function.data, function.len, 0, 3, &visited,
                                     &errors, &err),
                      0);
-    free(function);
+    ix_buf_deinit(&function);
     run_until(3 * S);
     assert_lua("late == '012'");
     stop("g", 4 * S, 0);
@@ -600,20 +600,20 @@ static void selector_chooses_eligible_devices(void **state)
     add_group("g", 10, MODEL(CONSTANT));
     launch("g", 0, "0");
     run_until(100 * MS);
-    char *function = pack("function(d) return d.index % 3 == 0 and d.status == 'running' end");
+    struct ix_buf function = pack("function(d) return d.index % 3 == 0 and d.status == 'running' end");
     ix_bitmap_init(&bits, 10);
     assert_int_equal(
-        ix_script_eligible(test.script, rig.engine, "g", function, strlen(function), &bits, &err), 0);
+        ix_script_eligible(test.script, rig.engine, "g", function.data, function.len, &bits, &err), 0);
     for (uint64_t i = 0; i < 10; i++)
         assert_int_equal(ix_bitmap_get(&bits, i), i % 3 == 0);
-    free(function);
+    ix_buf_deinit(&function);
     function = pack("function(d) return d.nothing.x end");
     assert_int_equal(
-        ix_script_eligible(test.script, rig.engine, "g", function, strlen(function), &bits, &err),
+        ix_script_eligible(test.script, rig.engine, "g", function.data, function.len, &bits, &err),
         IX_SCRIPT_ERROR);
     assert_non_null(strstr(err.text, "attempt to index"));
     ix_bitmap_deinit(&bits);
-    free(function);
+    ix_buf_deinit(&function);
 }
 
 static void device_call_returns_json(void **state)
@@ -625,15 +625,15 @@ static void device_call_returns_json(void **state)
     launch("g", 0, "0");
     run_until(100 * MS);
     struct ix_device *d = ix_device_find(rig.engine, "g", 1);
-    char *function = pack("function(d) return { id = d.id, value = d:value 'v' } end");
+    struct ix_buf function = pack("function(d) return { id = d.id, value = d:value 'v' } end");
     ix_buf_init(&out, 1000);
-    assert_int_equal(ix_script_device_call(test.script, d, function, strlen(function), &out, &err), 0);
+    assert_int_equal(ix_script_device_call(test.script, d, function.data, function.len, &out, &err), 0);
     assert_string_equal(ix_buf_cstr(&out), "{\"id\":\"g-1\",\"value\":5}");
-    free(function);
+    ix_buf_deinit(&function);
     function = pack("function(d) return print end");
-    assert_true(ix_script_device_call(test.script, d, function, strlen(function), &out, &err) < 0);
+    assert_true(ix_script_device_call(test.script, d, function.data, function.len, &out, &err) < 0);
     assert_non_null(strstr(err.text, "JSON"));
-    free(function);
+    ix_buf_deinit(&function);
     ix_buf_deinit(&out);
 }
 
