@@ -210,14 +210,14 @@ int ix_op_dropout_status(struct ix_run *run, const json_t *args, uint64_t ticket
         return ix_fail(err, -ENOENT, "there is no dropout %llu", (unsigned long long)id);
     uint64_t handled = m.dropped + m.already_gone + m.cancelled;
     const struct ix_histogram *h = &m.back_time;
-    *result = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:{s:f, s:f, s:f, s:f}}", "eligible",
-                        (json_int_t)facts->eligible, "chosen", (json_int_t)facts->chosen, "dropped",
-                        (json_int_t)m.dropped, "alreadyGone", (json_int_t)m.already_gone, "back",
-                        (json_int_t)m.back, "cancelled", (json_int_t)m.cancelled, "done",
-                        ended >= facts->chosen, "backMs", "p50", (double)ix_histogram_quantile(h, 0.5) / 1e6,
-                        "p90", (double)ix_histogram_quantile(h, 0.9) / 1e6, "p99",
-                        (double)ix_histogram_quantile(h, 0.99) / 1e6, "p100",
-                        (double)ix_histogram_quantile(h, 1) / 1e6);
+    *result = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:{s:f, s:f, s:f, s:f}}", "eligible",
+        (json_int_t)facts->eligible, "chosen", (json_int_t)facts->chosen, "dropped", (json_int_t)m.dropped,
+        "alreadyGone", (json_int_t)m.already_gone, "back", (json_int_t)m.back, "cancelled",
+        (json_int_t)m.cancelled, "ended", (json_int_t)m.ended, "done", handled >= facts->chosen, "backMs",
+        "p50", (double)ix_histogram_quantile(h, 0.5) / 1e6, "p90",
+        (double)ix_histogram_quantile(h, 0.9) / 1e6, "p99", (double)ix_histogram_quantile(h, 0.99) / 1e6,
+        "p100", (double)ix_histogram_quantile(h, 1) / 1e6);
     return 0;
 }
 
