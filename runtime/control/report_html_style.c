@@ -63,6 +63,10 @@ const char ix_html_style[] =
     "--axis:#999;--good:#14804a;--good-bg:#e3f5ea;--bad:#c0252d;--bad-bg:#fdeaea;--warn:#935f00;"
     "--warn-bg:#fdf3dc;--blue:#2b6cd4;--teal:#0f9488;--green:#3b9b4f;--orange:#e2761b;--red:#d33a41;"
     "--purple:#7d57c8;--grey:#98a4b3;--slate:#5f6f84;--sky:#5aa9e6;--amber:#d9a514}"
-    "@page{margin:14mm}body{font-size:11pt;-webkit-print-color-adjust:exact;print-color-adjust:exact}"
-    "main{max-width:none;padding:0}figure,.tile,tr,.note{break-inside:avoid}h2{break-after:avoid}"
-    ".tiles{grid-template-columns:repeat(3,1fr)}.hover{display:none}}\n";
+    "@page{margin:13mm}body{font-size:9.5pt;-webkit-print-color-adjust:exact;print-color-adjust:exact}"
+    "main{max-width:none;padding:0}figure,.tile,tr,.note,.card{break-inside:avoid}"
+    "h2{font-size:12pt;margin-top:20px}small,.muted,th,code,.legend,.tile span{font-size:8.5pt}"
+    ".card{overflow:visible}th,td{padding:4px 10px 4px 0}.pair{grid-template-columns:1fr 1fr}"
+    "figure{padding:8px 12px 4px;margin-bottom:10px}svg text{font-size:13px}h2{break-after:avoid}"
+    ".tiles{grid-template-columns:repeat(6,1fr);gap:8px}.tile{padding:8px 10px}.tile "
+    "b{font-size:14pt}.hover{display:none}}\n";
