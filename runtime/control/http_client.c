@@ -276,8 +276,14 @@ void ix_http_client_free(struct ix_http_client *client)
         return;
     client->closing = true;
     while (client->requests) {
-        curl_multi_remove_handle(client->multi, client->requests->easy);
-        free_request(client->requests);
+        struct request *request = client->requests;
+        struct ix_http_answer answer = {.code = -ECANCELED,
+                                        .message = "the request was given up",
+                                        .headers = request->headers,
+                                        .body = ""};
+        curl_multi_remove_handle(client->multi, request->easy);
+        request->done(request->context, &answer);
+        free_request(request);
     }
     curl_multi_cleanup(client->multi); /* gives its sockets back, each with a call of on_watch_wanted */
     curl_global_cleanup();

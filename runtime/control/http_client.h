@@ -16,7 +16,7 @@
 struct ix_http_client;
 
 struct ix_http_answer {
-    int code;              /* 0, or a negative errno value: no (whole) answer came */
+    int code;              /* 0, or a negative errno value: no (whole) answer came; body is what did */
     const char *message;   /* if code < 0: what happened to which request */
     long status;           /* 200; 0 if code < 0 */
     const json_t *headers; /* object, names in lower case; repeated ones are joined by ", " */
@@ -25,12 +25,13 @@ struct ix_http_answer {
     double latency_ms; /* from the call to the last byte */
 };
 
-/* Called exactly once, from the loop, never inside ix_http_request. What it points to ends with the call. New
- * requests may be made inside; the client must not be freed there. */
+/* Called exactly once, from the loop (or from ix_http_client_free), never inside ix_http_request. What it
+ * points to ends with the call. New requests may be made inside; the client must not be freed there. */
 typedef void ix_http_done(void *context, const struct ix_http_answer *answer);
 
 struct ix_http_client *ix_http_client_new(struct ix_loop *loop, struct ix_error *err);
-/* Requests under way are dropped without a call. Memory goes when the loop has closed the handles. */
+/* Requests under way end with -ECANCELED, inside this call. Memory goes when the loop has closed the handles.
+ */
 void ix_http_client_free(struct ix_http_client *client);
 
 /* `headers`: {name: text}, or NULL. `body` may be NULL. `timeout_ms` (0: none) is for the whole request.

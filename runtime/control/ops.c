@@ -32,6 +32,7 @@ static const struct operation operations[] = {
     {"subscribe.open", "topic qos limit username password", ix_op_subscribe_open},
     {"subscribe.stats", "id", ix_op_subscribe_stats},
     {"subscribe.close", "id", ix_op_subscribe_close},
+    {"http.request", "method url headers body timeoutMs", ix_op_http_request},
 };
 
 static bool is_word_of(const char *words, const char *word)

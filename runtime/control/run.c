@@ -179,8 +179,7 @@ static void on_drained(void *context)
     struct ix_run *run = context;
     struct ix_result *result = &run->result;
     ix_run_measure(run);
-    memcpy(run->now.all.by_status, run->before_drain.by_status, sizeof run->now.all.by_status);
-    run->now.all.connected = run->before_drain.connected;
+    ix_snapshot_keep_states(&run->now, &run->before_drain);
     ix_snapshot_copy(&result->final, &run->now);
     ix_series_add(&result->series, &run->now);
     ix_log_flush(UINT64_MAX);
@@ -198,7 +197,8 @@ static void drain(struct ix_run *run)
     run->phase = RUN_DRAINING;
     ix_wheel_cancel(run->loop.wheel, &run->tick);
     run->result.seconds = (double)(ix_loop_update(&run->loop) - run->start_ns) / 1e9;
-    ix_fleet_counts(run->fleet, NULL, &run->before_drain);
+    ix_run_measure(run);
+    ix_snapshot_copy(&run->before_drain, &run->now);
     ix_fleet_drain(run->fleet, DRAIN_NS, on_drained, run);
 }
 
@@ -451,6 +451,7 @@ static void run_deinit(struct ix_run *run)
     ix_wheel_cancel(run->loop.wheel, &run->tick);
     ix_fleet_free(run->fleet);
     ix_workers_free(run->workers);
+    ix_http_client_free(run->http);
     ix_script_free(run->script);
     ix_broker_stop(run->embedded);
     ix_run_observers_free(run);
@@ -458,6 +459,7 @@ static void run_deinit(struct ix_run *run)
     uv_close((uv_handle_t *)&run->sigterm, NULL);
     ix_loop_deinit(&run->loop);
     ix_snapshot_deinit(&run->now);
+    ix_snapshot_deinit(&run->before_drain);
     ix_result_deinit(&run->result);
     free(run->own_metrics);
     free(run->hello.options);
@@ -479,6 +481,7 @@ int ix_run(const struct ix_run_config *config)
     ix_raise_descriptor_limit();
     ix_result_init(&run->result);
     ix_snapshot_init(&run->now);
+    ix_snapshot_init(&run->before_drain);
     open_signals(run);
     int code = start(run, &err);
     if (code == 0)

@@ -4,6 +4,7 @@
 #define IX_CONTROL_RUN_INTERNAL_H
 
 #include "control/fleet.h"
+#include "control/http_client.h"
 #include "control/models.h"
 #include "control/run.h"
 #include "protocol/broker.h"
@@ -66,7 +67,9 @@ struct ix_run {
     size_t own_metric_count;
     struct ix_wheel_entry tick;
     uint64_t next_tick_ns;
-    struct ix_totals before_drain; /* states and connections before everything was stopped */
+    struct ix_snapshot before_drain; /* states and connections before everything was stopped */
+
+    struct ix_http_client *http; /* from the first http.request on */
 
     /* the end */
     enum ix_exit preset;       /* of an error that ended the run */

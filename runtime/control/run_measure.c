@@ -80,25 +80,9 @@ int ix_run_metric_add(struct ix_run *run, const char *kind_text, const char *nam
     return 0;
 }
 
-static void merge_own(struct ix_snapshot *snapshot, const struct ix_custom_totals *own)
-{
-    for (size_t i = 0; i < snapshot->custom_count; i++) {
-        struct ix_custom_totals *m = &snapshot->custom[i];
-        if (m->kind != own->kind || strcmp(m->name, own->name) != 0 || strcmp(m->tags, own->tags) != 0)
-            continue;
-        m->value = own->kind == IX_CUSTOM_GAUGE ? own->value : m->value + own->value;
-        m->count += own->count;
-        ix_histogram_merge(&m->trend, &own->trend);
-        return;
-    }
-    size_t size = (snapshot->custom_count + 1) * sizeof *snapshot->custom;
-    snapshot->custom = ix_realloc(snapshot->custom, size);
-    snapshot->custom[snapshot->custom_count++] = *own;
-}
-
 void ix_run_measure(struct ix_run *run)
 {
     ix_fleet_snapshot(run->fleet, &run->now);
     for (size_t i = 0; i < run->own_metric_count; i++)
-        merge_own(&run->now, &run->own_metrics[i]);
+        ix_snapshot_add_custom(&run->now, &run->own_metrics[i]);
 }

@@ -121,22 +121,22 @@ static void add_totals(struct ix_totals *all, const struct ix_totals *group)
 }
 
 /* Series stay in the list from take to take, because a gauge keeps its value until it is set again. */
-static struct ix_custom_totals *find_custom(struct ix_snapshot *snapshot, const struct ix_custom_metric *from)
+static struct ix_custom_totals *find_custom(struct ix_snapshot *snapshot, enum ix_custom_kind kind,
+                                            const char *name, const char *tags)
 {
     for (size_t i = 0; i < snapshot->custom_count; i++) {
         struct ix_custom_totals *custom = &snapshot->custom[i];
-        if (custom->kind == (enum ix_custom_kind)from->kind &&
-            strncmp(custom->name, from->name, sizeof(custom->name) - 1) == 0 &&
-            strncmp(custom->tags, from->tags, sizeof(custom->tags) - 1) == 0)
+        if (custom->kind == kind && strncmp(custom->name, name, sizeof(custom->name) - 1) == 0 &&
+            strncmp(custom->tags, tags, sizeof(custom->tags) - 1) == 0)
             return custom;
     }
     need_room(&snapshot->custom, &snapshot->custom_room, snapshot->custom_count + 1,
               sizeof(*snapshot->custom));
     struct ix_custom_totals *custom = &snapshot->custom[snapshot->custom_count++];
     memset(custom, 0, sizeof(*custom));
-    custom->kind = (enum ix_custom_kind)from->kind;
-    copy_text(custom->name, sizeof(custom->name), from->name);
-    copy_text(custom->tags, sizeof(custom->tags), from->tags);
+    custom->kind = kind;
+    copy_text(custom->name, sizeof(custom->name), name);
+    copy_text(custom->tags, sizeof(custom->tags), tags);
     ix_histogram_init(&custom->trend);
     return custom;
 }
@@ -148,7 +148,8 @@ static void add_custom(struct ix_snapshot *snapshot, const struct ix_segment *se
         const struct ix_custom_metric *from = &segment->custom[i];
         if (from->kind == IX_CUSTOM_FREE)
             continue;
-        struct ix_custom_totals *custom = find_custom(snapshot, from);
+        struct ix_custom_totals *custom =
+            find_custom(snapshot, (enum ix_custom_kind)from->kind, from->name, from->tags);
         uint64_t *seen = &snapshot->seen[place * IX_SEGMENT_CUSTOM + i], count = from->count;
         if (custom->kind == IX_CUSTOM_GAUGE) {
             if (count != *seen)
@@ -232,6 +233,33 @@ void ix_snapshot_take(struct ix_snapshot *snapshot, const struct ix_segment *con
         add_totals(&snapshot->all, &snapshot->groups[i]);
     }
     qsort(snapshot->all.reasons, IX_SEGMENT_REASONS, sizeof(snapshot->all.reasons[0]), more_frequent);
+}
+
+void ix_snapshot_add_custom(struct ix_snapshot *snapshot, const struct ix_custom_totals *own)
+{
+    struct ix_custom_totals *custom = find_custom(snapshot, own->kind, own->name, own->tags);
+    if (own->kind != IX_CUSTOM_GAUGE)
+        custom->value += own->value;
+    else if (own->count)
+        custom->value = own->value;
+    custom->count += own->count;
+    if (own->trend.count)
+        ix_histogram_merge(&custom->trend, &own->trend);
+}
+
+static void keep_states(struct ix_totals *totals, const struct ix_totals *earlier)
+{
+    memcpy(totals->by_status, earlier->by_status, sizeof(totals->by_status));
+    totals->connected = earlier->connected;
+}
+
+void ix_snapshot_keep_states(struct ix_snapshot *snapshot, const struct ix_snapshot *earlier)
+{
+    keep_states(&snapshot->all, &earlier->all);
+    for (size_t i = 0; i < snapshot->group_count; i++)
+        for (size_t j = 0; j < earlier->group_count; j++)
+            if (strcmp(snapshot->groups[i].group, earlier->groups[j].group) == 0)
+                keep_states(&snapshot->groups[i], &earlier->groups[j]);
 }
 
 void ix_snapshot_copy(struct ix_snapshot *into, const struct ix_snapshot *from)

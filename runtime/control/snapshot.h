@@ -65,6 +65,11 @@ void ix_snapshot_deinit(struct ix_snapshot *snapshot);
 void ix_snapshot_take(struct ix_snapshot *snapshot, const struct ix_segment *const *segments,
                       size_t segment_count, const struct ix_group_facts *groups, size_t group_count,
                       uint64_t now_ns);
+/* Adds a series that no segment has (the scenario's own); after each take, because that forgets its samples.
+ */
+void ix_snapshot_add_custom(struct ix_snapshot *snapshot, const struct ix_custom_totals *own);
+/* Gives all and each group the device states of an earlier snapshot: those before everything was stopped. */
+void ix_snapshot_keep_states(struct ix_snapshot *snapshot, const struct ix_snapshot *earlier);
 void ix_snapshot_copy(struct ix_snapshot *into, const struct ix_snapshot *from);
 
 /* A metric by the name that users write: counters ("messages.sent"), trends ("publish.latency"), gauges

@@ -195,26 +195,38 @@ static void test_what_cannot_be_sent(void **state)
     json_decref(no_text);
 }
 
-static void test_pending_requests_are_limited_and_dropped_with_the_client(void **state)
+static void on_canceled(void *context, const struct ix_http_answer *answer)
+{
+    assert_int_equal(answer->code, -ECANCELED);
+    ++*(int *)context;
+}
+
+static void test_pending_requests_are_limited_and_end_with_the_client(void **state)
 {
     (void)state;
     struct ix_error err;
+    int canceled = 0;
     struct ix_http_client *other = ix_http_client_new(&loop, &err);
     assert_non_null(other);
     char url[100];
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/slow", port);
     for (int i = 0; i < IX_HTTP_PENDING_MAX; i++)
-        assert_int_equal(ix_http_request(other, "GET", url, NULL, NULL, 0, 0, on_done, NULL, &err), 0);
-    assert_int_equal(ix_http_request(other, "GET", url, NULL, NULL, 0, 0, on_done, NULL, &err), -EBUSY);
+        assert_int_equal(ix_http_request(other, "GET", url, NULL, NULL, 0, 0, on_canceled, &canceled, &err),
+                         0);
+    assert_int_equal(ix_http_request(other, "GET", url, NULL, NULL, 0, 0, on_canceled, &canceled, &err),
+                     -EBUSY);
     assert_non_null(strstr(err.text, "1000 requests are under way"));
-    ix_http_client_free(other); /* on_done would refuse the NULL */
+    ix_http_client_free(other);
+    assert_int_equal(canceled, IX_HTTP_PENDING_MAX);
 
     other = ix_http_client_new(&loop, &err);
     assert_non_null(other);
     for (int i = 0; i < 5; i++)
-        assert_int_equal(ix_http_request(other, "GET", url, NULL, NULL, 0, 0, on_done, NULL, &err), 0);
+        assert_int_equal(ix_http_request(other, "GET", url, NULL, NULL, 0, 0, on_canceled, &canceled, &err),
+                         0);
     fetch("GET", "/echo"); /* meanwhile the five are connected */
     ix_http_client_free(other);
+    assert_int_equal(canceled, IX_HTTP_PENDING_MAX + 5);
     fetch("GET", "/echo");
     assert_int_equal(last.status, 200);
 }
@@ -257,7 +269,7 @@ int main(void)
         cmocka_unit_test(test_failures_name_the_request),
         cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_what_cannot_be_sent),
-        cmocka_unit_test(test_pending_requests_are_limited_and_dropped_with_the_client),
+        cmocka_unit_test(test_pending_requests_are_limited_and_end_with_the_client),
     };
     return cmocka_run_group_tests(tests, begin, finish);
 }

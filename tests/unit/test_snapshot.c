@@ -1,6 +1,8 @@
 /* Sums of segments, metrics by name, and the series of a run. */
 #include "run_fixture.h"
 
+#include <stdlib.h>
+
 static const struct ix_segment *const *all(struct ix_segment **segments)
 {
     return (const struct ix_segment *const *)segments;
@@ -47,6 +49,19 @@ static void test_sums_over_workers_and_groups(void **state)
         assert_string_equal(s.all.reasons[2].text, "");
         assert_number(s.workers[0].devices, 3);
     }
+    /* The states of before: everything was stopped since. */
+    struct ix_snapshot later;
+    ix_snapshot_init(&later);
+    a0->by_status[IX_D_RUNNING] = a1->by_status[IX_D_RUNNING] = a1->connected = 0;
+    a0->by_status[IX_D_STOPPED] = 5;
+    ix_snapshot_take(&later, all(segments), 2, facts, 2, 78);
+    assert_number(later.all.connected, 0);
+    ix_snapshot_keep_states(&later, &s);
+    assert_number(later.all.connected, 2);
+    assert_number(later.groups[0].by_status[IX_D_RUNNING], 5);
+    assert_number(later.groups[0].by_status[IX_D_STOPPED], 0);
+    ix_snapshot_deinit(&later);
+
     /* A deleted group stays in the sums. */
     ix_snapshot_take(&s, all(segments), 2, facts + 1, 1, 78);
     assert_number(s.all.counters[IX_C_SENT], 22);
@@ -93,6 +108,20 @@ static void test_custom_metrics(void **state)
     assert_true(ix_snapshot_metric(&s, "trip", "", &view) && view.count == 2);
     assert_number(view.trend.max, 20 * IX_MS);
     assert_false(ix_snapshot_metric(&s, "nothing", "", &view));
+
+    /* The scenario's own samples join those of the workers, and are forgotten by the next take. */
+    struct ix_custom_totals *own = ix_calloc(1, sizeof(*own));
+    *own = (struct ix_custom_totals){.kind = IX_CUSTOM_COUNTER, .name = "orders", .value = 10, .count = 1};
+    for (int i = 0; i < 2; i++) {
+        ix_snapshot_take(&s, all(segments), 2, NULL, 0, 4);
+        for (int n = 0; n < 100; n++) {
+            snprintf(own->tags, sizeof(own->tags), "n:%d", n);
+            ix_snapshot_add_custom(&s, own);
+        }
+        assert_true(ix_snapshot_metric(&s, "orders", "", &view) && view.value == 1006);
+    }
+    assert_true(ix_snapshot_metric(&s, "orders", "n:7", &view) && view.value == 10);
+    free(own);
     ix_snapshot_deinit(&s);
     ix_segment_unmap(segments[0]);
     ix_segment_unmap(segments[1]);
