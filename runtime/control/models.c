@@ -191,36 +191,6 @@ static int find_text(const struct ix_models_config *config, const char *referenc
     return code;
 }
 
-static int compile(const struct ix_models_config *config, const json_t *json, const json_t *connection,
-                   const char *shown, struct ix_found_model *found, struct ix_error *err)
-{
-    json_t *merged = json_deep_copy(json);
-    if (connection && json_object_size(connection)) {
-        json_t *own = json_object_get(merged, "connection");
-        if (!json_is_object(own)) {
-            json_object_set_new(merged, "connection", json_object());
-            own = json_object_get(merged, "connection");
-        }
-        json_object_update(own, (json_t *)connection);
-    }
-    struct ix_model_options options = {.folder = found->folder,
-                                       .allowed_env = config->allowed_env,
-                                       .allowed_env_count = config->allowed_env_count};
-    struct ix_faults faults;
-    ix_faults_init(&faults);
-    found->model = ix_model_compile(merged, &options, &faults);
-    int code = 0;
-    if (!found->model) {
-        code = ix_faults_fail(&faults, shown, err);
-    } else {
-        found->id = ix_strdup(found->model->id);
-        found->text = json_dumps(merged, JSON_COMPACT);
-    }
-    ix_faults_deinit(&faults);
-    json_decref(merged);
-    return code;
-}
-
 /* Parsed by the compiler first: it names line and column of malformed JSON, and duplicate keys. */
 static json_t *parse(const struct ix_models_config *config, const char *text, size_t len, const char *folder,
                      const char *shown, struct ix_error *err)
@@ -238,6 +208,68 @@ static json_t *parse(const struct ix_models_config *config, const char *text, si
     ix_model_free(model);
     ix_faults_deinit(&faults);
     return json;
+}
+
+/* A gateway's children may name their models by id or path: workers get them in place. */
+static int resolve_children(const struct ix_models_config *config, json_t *model, struct ix_error *err)
+{
+    size_t place;
+    json_t *child;
+    json_array_foreach(json_object_get(model, "children"), place, child)
+    {
+        const char *reference = json_string_value(json_object_get(child, "model"));
+        char *text, *folder, *shown;
+        size_t len;
+        if (!reference)
+            continue;
+        int code = find_text(config, reference, &text, &len, &folder, &shown, err);
+        if (code < 0) {
+            ix_error_prefix(err, "children[%zu].model", place);
+            return code;
+        }
+        json_t *found = parse(config, text, len, folder, shown, err);
+        code = found ? json_object_set_new(child, "model", found) : err->code;
+        free(text);
+        free(folder);
+        free(shown);
+        if (code < 0)
+            return code;
+    }
+    return 0;
+}
+
+static int compile(const struct ix_models_config *config, const json_t *json, const json_t *connection,
+                   const char *shown, struct ix_found_model *found, struct ix_error *err)
+{
+    json_t *merged = json_deep_copy(json);
+    if (connection && json_object_size(connection)) {
+        json_t *own = json_object_get(merged, "connection");
+        if (!json_is_object(own)) {
+            json_object_set_new(merged, "connection", json_object());
+            own = json_object_get(merged, "connection");
+        }
+        json_object_update(own, (json_t *)connection);
+    }
+    int code = resolve_children(config, merged, err);
+    if (code < 0) {
+        json_decref(merged);
+        return code;
+    }
+    struct ix_model_options options = {.folder = found->folder,
+                                       .allowed_env = config->allowed_env,
+                                       .allowed_env_count = config->allowed_env_count};
+    struct ix_faults faults;
+    ix_faults_init(&faults);
+    found->model = ix_model_compile(merged, &options, &faults);
+    if (!found->model) {
+        code = ix_faults_fail(&faults, shown, err);
+    } else {
+        found->id = ix_strdup(found->model->id);
+        found->text = json_dumps(merged, JSON_COMPACT);
+    }
+    ix_faults_deinit(&faults);
+    json_decref(merged);
+    return code;
 }
 
 int ix_models_find(const struct ix_models_config *config, const json_t *reference, const json_t *connection,
