@@ -36,7 +36,7 @@ function Dropout:wait(timeout)
   local last
   local done = host.poll(limit, function()
     last = host.call("dropout:wait", "dropout.status", { id = self.id })
-    return last.done and (not self.reconnects or last.back >= last.dropped) and last
+    return last.done and (not self.reconnects or last.back + last.ended >= last.dropped) and last
   end)
   if not done then
     errors.raise("dropout of group %q: waited %s for %d devices to drop%s; %d dropped, %d were gone already%s",

@@ -122,13 +122,50 @@ function Fleet:start(given)
   return answer.devices
 end
 
+-- " (588 starting; refused or lost: 580× connection refused)" for errors of waits.
+local function situation(counts, skip)
+  local parts = {}
+  for _, state in ipairs(fleet.states) do
+    if not skip[state] and (counts[state] or 0) > 0 then
+      parts[#parts + 1] = ("%d %s"):format(counts[state], state)
+    end
+  end
+  local reasons = {}
+  for _, entry in ipairs(counts.reasons or {}) do
+    reasons[#reasons + 1] = ("%d× %s"):format(entry.count, entry.text)
+  end
+  local text = table.concat(parts, ", ")
+  if #reasons > 0 then
+    text = text .. (text == "" and "" or "; ") .. "refused or lost: " .. table.concat(reasons, "; ")
+  end
+  return text == "" and "" or " (" .. text .. ")"
+end
+
 fleet.stop_options = {
-  drain = { type = "duration", doc = "how long unacknowledged messages are waited for" },
+  drain = { type = "duration", default = "2s", doc = "how long unacknowledged messages are waited for" },
+  timeout = { type = "duration", doc = 'an error after this time; default: "60s" after the drain' },
 }
+
+local going = { "starting", "running", "stopping", "connected" }
 
 function Fleet:stop(given)
   local wanted = options.check("fleet:stop", given, fleet.stop_options)
-  return call(self, "stop", "group.stop", { drainMs = wanted.drain and wanted.drain * 1000 }).devices
+  local limit = wanted.timeout or wanted.drain + 60
+  local answer = call(self, "stop", "group.stop", { drainMs = wanted.drain * 1000 })
+  local counts
+  local stopped = host.poll(limit, function()
+    counts = call(self, "stop", "group.counts", {})
+    for _, state in ipairs(going) do
+      if counts[state] > 0 then
+        return nil
+      end
+    end
+    return true
+  end)
+  if not stopped then
+    errors.raise("group %q: waited %s for all devices to stop%s", self.id, host.seconds(limit), situation(counts, {}))
+  end
+  return answer.devices
 end
 
 function Fleet:counts()
@@ -165,25 +202,6 @@ fleet.wait_options = {
 for _, state in ipairs(fleet.states) do
   fleet.wait_options[state] = { type = "number|string",
     doc = "how many devices must be " .. state .. ': a number, or "95%"' }
-end
-
--- " (588 starting; refused or lost: 580× connection refused)" for errors of waits.
-local function situation(counts, skip)
-  local parts = {}
-  for _, state in ipairs(fleet.states) do
-    if not skip[state] and (counts[state] or 0) > 0 then
-      parts[#parts + 1] = ("%d %s"):format(counts[state], state)
-    end
-  end
-  local reasons = {}
-  for _, entry in ipairs(counts.reasons or {}) do
-    reasons[#reasons + 1] = ("%d× %s"):format(entry.count, entry.text)
-  end
-  local text = table.concat(parts, ", ")
-  if #reasons > 0 then
-    text = text .. (text == "" and "" or "; ") .. "refused or lost: " .. table.concat(reasons, "; ")
-  end
-  return text == "" and "" or " (" .. text .. ")"
 end
 
 function Fleet:wait(given)

@@ -237,8 +237,9 @@ function Fleet:start(launch) end
 
 ---@class iotix.Fleet.stop.stop
 ---@field drain? string|number how long unacknowledged messages are waited for
+---@field timeout? string|number an error after this time; default: "60s" after the drain
 
----Stops all devices politely, after their last messages were confirmed.
+---Stops all devices politely, after their last messages were confirmed, and waits until they have stopped.
 ---@param stop? iotix.Fleet.stop.stop
 ---@return integer # how many devices this call stops
 function Fleet:stop(stop) end
@@ -408,8 +409,8 @@ local Dropout = {}
 ---@return table # as `dropout:progress`
 function Dropout:wait(timeout) end
 
----How far it is. `backMs` holds `p50 p90 p99 p100` of the time from a drop to being back.
----@return table # `eligible chosen dropped alreadyGone back cancelled done backMs`
+---How far it is. `ended` are devices that were stopped while they were down; `backMs` holds `p50 p90 p99 p100` of the time from a drop to being back.
+---@return table # `eligible chosen dropped alreadyGone back ended cancelled done backMs`
 function Dropout:progress() end
 
 ---No further drops; dropped devices come back by their rule.

@@ -126,8 +126,23 @@ function TestStart:test_unused_settings_are_mentioned()
 end
 
 function TestStart:test_stop()
-  run(function(t) group(t):stop { drain = "2s" } end)
-  luaunit.assertEquals(fake.last "group.stop", { group = "env", drainMs = 2000 })
+  local function after(seconds)
+    return function()
+      local left = fake.core.now() < seconds and 7 or 0
+      return { starting = 0, running = left, stopping = 0, connected = left }
+    end
+  end
+  counts = after(3)
+  run(function(t)
+    luaunit.assertEquals(group(t):stop { drain = "1s" }, 1000)
+    luaunit.assertTrue(t:now() >= 3)
+  end)
+  luaunit.assertEquals(fake.last "group.stop", { group = "env", drainMs = 1000 })
+  fake.reset()
+  reset()
+  counts = after(1000)
+  luaunit.assertStrContains(message_of(function(t) group(t):stop() end),
+    'group "env": waited 62 s for all devices to stop (7 running, 7 connected)')
 end
 
 TestWait = { setUp = reset }
@@ -209,7 +224,7 @@ function TestDropouts:test_defaults()
 end
 
 function TestDropouts:test_wait()
-  fake.host["dropout.status"] = function() return { done = fake.core.now() >= 10, dropped = 300, back = fake.core.now() >= 15 and 300 or 299 } end
+  fake.host["dropout.status"] = function() return { done = fake.core.now() >= 10, dropped = 300, ended = 0, back = fake.core.now() >= 15 and 300 or 299 } end
   run(function(t)
     luaunit.assertEquals(group(t):dropout({ reconnect = true }):wait().back, 300)
     luaunit.assertTrue(t:now() >= 15 and t:now() < 15.5)
@@ -217,7 +232,7 @@ function TestDropouts:test_wait()
 end
 
 function TestDropouts:test_wait_gives_up_a_minute_after_the_expected_end()
-  fake.host["dropout.status"] = function() return { done = true, dropped = 298, alreadyGone = 2, back = 17 } end
+  fake.host["dropout.status"] = function() return { done = true, dropped = 298, alreadyGone = 2, ended = 3, back = 17 } end
   run(function(t)
     local good, problem = pcall(function()
       group(t):dropout({ reconnect = true, reconnectDelayMs = 5000 }):wait()
