@@ -54,7 +54,7 @@ int ix_command_run(int argc, char **argv)
         {"--seed", 's', IX_OPT_TEXT, "N",
          "repeats the random choices of an earlier run (default: a new seed)", &seed, NULL},
         {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
-         &workers, NULL},
+         &workers, &workers_given},
         {"--allow-env", 0, IX_OPT_LIST, "NAME", "lets models use ${env.NAME} (repeatable)", &allowed_env,
          NULL},
         {"--interval", 'i', IX_OPT_TIME, "TIME", "between progress lines and points of reports (default: 1s)",

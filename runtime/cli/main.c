@@ -60,8 +60,9 @@ static void print_overview(FILE *out)
             "usage: iotix COMMAND [arguments]\n\n",
             IX_VERSION);
     for (const struct ix_subcommand *c = ix_subcommands; c->name; c++)
-        printf("  %-10s %s\n", c->name, c->doc);
-    printf(
+        fprintf(out, "  %-10s %s\n", c->name, c->doc);
+    fprintf(
+        out,
         "\nFirst steps:\n"
         "  iotix run scenarios/quickstart.lua    1,000 sensors; a private broker is started if none answers\n"
         "  iotix help run                        all options, and what the exit codes mean\n"

@@ -79,6 +79,18 @@ bool ix_fleet_has(const struct ix_fleet *fleet, const char *group)
     return ix_fleet_find(fleet, group) != NULL;
 }
 
+char *ix_fleet_device_id(const struct ix_fleet *fleet, const char *group, uint64_t index)
+{
+    const struct group *g = ix_fleet_find(fleet, group);
+    struct ix_buf id;
+    ix_buf_init(&id, 4096);
+    if (g)
+        ix_id_pattern_render(&g->pattern, index, &id);
+    char *text = ix_strdup(ix_buf_cstr(&id));
+    ix_buf_deinit(&id);
+    return text;
+}
+
 uint64_t ix_fleet_group_count(const struct ix_fleet *fleet, const char *group)
 {
     const struct group *g = ix_fleet_find(fleet, group);

@@ -64,6 +64,8 @@ void ix_fleet_free(struct ix_fleet *fleet);
 int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config, struct ix_error *err);
 bool ix_fleet_has(const struct ix_fleet *fleet, const char *group);
 uint64_t ix_fleet_group_count(const struct ix_fleet *fleet, const char *group);
+/* Id of a device, "" in an unknown group; the caller frees it. */
+char *ix_fleet_device_id(const struct ix_fleet *fleet, const char *group, uint64_t index);
 
 /* Each answers through `done` once every worker concerned has applied it: {"devices": n}, for dropouts
  * {"id", "eligible", "chosen", "estimatedMs"}. Strategies are copied. */

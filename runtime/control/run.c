@@ -83,12 +83,14 @@ static void on_device_failure(struct ix_run *run, struct ix_reader *in)
     char *group = ix_read_str(in);
     uint64_t index = ix_read_u64(in);
     char *message = ix_read_str(in);
-    char *text = ix_asprintf("device %llu of group \"%s\": %s", (unsigned long long)index, group, message);
+    char *id = ix_fleet_device_id(run->fleet, group, index);
+    char *text = ix_asprintf("device \"%s\" of group \"%s\": %s", id, group, message);
     if (run->on_error_run)
         ix_run_fail(run, IX_EXIT_SCRIPT, text);
     else
         ix_log(IX_LOG_ERROR, "%s", text);
     free(text);
+    free(id);
     free(group);
     free(message);
 }
