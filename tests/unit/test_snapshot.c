@@ -1,6 +1,8 @@
 /* Sums of segments, metrics by name, and the series of a run. */
 #include "run_fixture.h"
 
+#include "base/file.h"
+
 #include <stdlib.h>
 
 static const struct ix_segment *const *all(struct ix_segment **segments)
@@ -187,7 +189,11 @@ static void test_every_metric_is_documented(void **state)
     size_t count, names;
     const struct ix_metric_doc *docs = ix_metric_docs(&count);
     const char *const *list = ix_metric_names(&names);
+    char *manual;
+    struct ix_error err = {0};
     assert_number(count, names);
+    if (ix_file_read("runtime/control/README.md", 1 << 20, &manual, &(size_t){0}, &err) < 0)
+        fail_msg("%s", err.text);
     for (size_t i = 0; i < count; i++) {
         assert_non_null(docs[i].doc);
         assert_true(strlen(docs[i].doc) > 10);
@@ -195,7 +201,13 @@ static void test_every_metric_is_documented(void **state)
         assert_ptr_equal(ix_metric_find(docs[i].name), &docs[i]);
         for (size_t j = 0; j < i; j++)
             assert_string_not_equal(docs[i].name, docs[j].name);
+        char *row = ix_asprintf("| `%s` | %s | %s |\n", docs[i].name, ix_metric_kind_names[docs[i].kind],
+                                docs[i].doc);
+        if (!strstr(manual, row))
+            fail_msg("runtime/control/README.md must have the row\n%s", row);
+        free(row);
     }
+    free(manual);
 }
 
 /* A snapshot with `sent` messages at second `t`, each with 1 ms of latency. */
