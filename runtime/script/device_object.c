@@ -70,10 +70,9 @@ void ix_push_value(lua_State *L, const struct ix_value *value)
     case IX_V_JSON: {
         json_t *json = json_loadb(value->text.data, value->text.len, JSON_DECODE_ANY, NULL);
         if (json)
-            ix_lua_push_json(L, json);
+            ix_lua_push_owned_json(L, json);
         else
             lua_pushlstring(L, value->text.data, value->text.len);
-        json_decref(json);
     }
     }
 }

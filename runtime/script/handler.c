@@ -305,11 +305,7 @@ static int core_read_file(lua_State *L)
         lua_pushstring(L, err.text);
         return 2;
     }
-    bool limited = script->limited;
-    script->limited = false;
-    lua_pushlstring(L, text, len);
-    script->limited = limited;
-    free(text);
+    ix_push_owned(L, text, len);
     return 1;
 }
 

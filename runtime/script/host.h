@@ -10,11 +10,9 @@
  *  group.stop       group drainMs? → devices
  *  group.dropout    group strategy settings{} function? count? percentage? select? mode? reconnect?
  *                   reconnectDelayMs?  → (later) id eligible chosen estimatedMs
- *  dropout.status   id → eligible chosen dropped alreadyGone back ended cancelled done backMs{p50 p90 p99 p100}
- *  dropout.cancel   id → {}
- *  group.counts     group? → count created starting running stopping stopped dropped error connected
- *                   connecting sent received
- *  group.set        group attribute changes index? → {}
+ *  dropout.status   id → eligible chosen dropped alreadyGone back ended cancelled done backMs{p50 p90 p99
+ * p100} dropout.cancel   id → {} group.counts     group? → count created starting running stopping stopped
+ * dropped error connected connecting sent received group.set        group attribute changes index? → {}
  *  group.each       group function first? count? → (later) devices errors
  *  device.start     group index → {} · device.stop the same
  *  device.do        group index function → (later) the function's result as JSON (device:publish, :value …)

@@ -55,6 +55,16 @@ void ix_lua_push_json(lua_State *L, const json_t *json)
     }
 }
 
+void ix_lua_push_owned_json(lua_State *L, json_t *json)
+{
+    struct ix_script *script = ix_script_of(L);
+    bool limited = script->limited;
+    script->limited = false;
+    ix_lua_push_json(L, json);
+    script->limited = limited;
+    json_decref(json);
+}
+
 struct writer {
     lua_State *L;
     struct ix_buf *out;
@@ -270,12 +280,7 @@ static int core_decode(lua_State *L)
         lua_pushfstring(L, "line %d, column %d: %s", at.line, at.column, at.text);
         return 2;
     }
-    struct ix_script *script = ix_script_of(L);
-    bool limited = script->limited;
-    script->limited = false; /* the document is ours to free */
-    ix_lua_push_json(L, json);
-    script->limited = limited;
-    json_decref(json);
+    ix_lua_push_owned_json(L, json);
     return 1;
 }
 

@@ -116,8 +116,7 @@ static int open_json(lua_State *L, struct opening *o, const struct ix_behavior *
                      struct behavior *behavior)
 {
     char *text = json_dumps(spec->json, JSON_COMPACT | JSON_ENCODE_ANY);
-    lua_pushstring(L, text ? text : "{}");
-    free(text);
+    ix_push_owned(L, text, text ? strlen(text) : 0);
     int json = lua_gettop(L);
     ix_push_export(L, "iotix.behavior", "new");
     lua_pushvalue(L, json);

@@ -100,7 +100,10 @@ static int core_call(lua_State *L)
     struct ix_task *task = script->running;
     uint64_t ticket = task ? new_ticket(script, task) : 0;
     struct ix_error err = {0};
+    bool limited = script->limited;
+    script->limited = false; /* the host may wake other tasks */
     int code = host->call(host->context, operation, arguments, ticket, &result, &err);
+    script->limited = limited;
     json_decref(arguments);
     if (code == IX_HOST_LATER)
         return wait_for(L, task, ticket, opens, limit, timeout);

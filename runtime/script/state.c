@@ -42,6 +42,16 @@ static void *allocate(void *context, void *old, size_t old_size, size_t size)
     return data;
 }
 
+void ix_push_owned(lua_State *L, char *text, size_t len)
+{
+    struct ix_script *script = ix_script_of(L);
+    bool limited = script->limited;
+    script->limited = false; /* may not raise */
+    lua_pushlstring(L, text ? text : "", len);
+    script->limited = limited;
+    free(text);
+}
+
 static int on_panic(lua_State *L)
 {
     fprintf(stderr, "iotix: error outside of a protected call: %s\n", lua_tostring(L, -1));

@@ -133,6 +133,9 @@ void ix_task_init(struct ix_script *script);
 void ix_task_deinit(struct ix_script *script);
 void ix_subscription_deinit(struct ix_script *script);
 
+/* Pushes a text and frees it, whatever happens. */
+void ix_push_owned(lua_State *L, char *text, size_t len);
+
 /* One more error of a script, in the counters of the device's group. */
 void ix_script_count_error(struct ix_script *script, const struct ix_device *d);
 

@@ -158,6 +158,7 @@ static void split_allowed_env(struct worker *w)
 
 static int start_devices(struct worker *w, struct ix_error *err)
 {
+    split_allowed_env(w);
     struct ix_script_config script = {
         .role = IX_ROLE_WORKER,
         .loop = &w->loop,
@@ -165,6 +166,8 @@ static int start_devices(struct worker *w, struct ix_error *err)
         .no_jit = w->hello.no_jit,
         .segment = w->segment,
         .run_start_ns = w->hello.run_start_ns,
+        .allowed_env = (const char *const *)w->env_names,
+        .allowed_env_count = w->env_count,
         .device_error = on_device_error,
         .event = on_event,
         .context = w,
@@ -184,7 +187,6 @@ static int start_devices(struct worker *w, struct ix_error *err)
         if (code < 0)
             return code;
     }
-    split_allowed_env(w);
     struct ix_engine_config engine = {
         .loop = &w->loop,
         .segment = w->segment,

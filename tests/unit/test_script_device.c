@@ -474,6 +474,24 @@ static void error_in_a_behaviour_ends_its_device_after_the_call(void **state)
     assert_lua("stops == 1");
 }
 
+static void endless_recursion_through_hooks_is_an_error(void **state)
+{
+    (void)state;
+    write_file("behaviors/again.lua", "depth = 0\n"
+                                      "return { on_command = function(d)\n"
+                                      "  depth = depth + 1\n"
+                                      "  result, reason = d:command('blink')\n"
+                                      "end }");
+    add_group("g", 1, MODEL(CONSTANT COMMANDS HANDLER("again")));
+    launch("g", 0, "0");
+    run_until(500 * MS);
+    fake_receive("g-0", "c/g-0", "{}");
+    run_until(600 * MS);
+    assert_non_null(strstr(test.told, "levels deep"));
+    assert_lua("depth == 32");
+    assert_number(in_status("g", IX_D_ERROR), 1);
+}
+
 static void unknown_event_of_a_behaviour_is_refused(void **state)
 {
     (void)state;
@@ -674,6 +692,7 @@ int main(void)
         TEST(timers_keep_their_rhythm_and_end_with_the_device),
         TEST(behaviour_publishes_sets_and_disconnects),
         TEST(error_in_a_behaviour_ends_its_device_after_the_call),
+        TEST(endless_recursion_through_hooks_is_an_error),
         TEST(unknown_event_of_a_behaviour_is_refused),
         TEST(json_behaviour_acts_when_its_trigger_fires),
         TEST(device_renders_texts_and_conditions),
