@@ -170,7 +170,8 @@ static bool sample(struct ix_device *d, size_t stream, uint64_t tick, uint64_t i
     struct ix_error err;
     if (generator->class->sample(generator, &draw, value, &err) >= 0)
         return true;
-    ix_log_repeat(IX_LOG_WARN, group->id, err.text);
+    if (err.text[0])
+        ix_log_repeat(IX_LOG_WARN, group->id, err.text);
     return false;
 }
 

@@ -30,7 +30,8 @@ struct ix_generator_class {
     /* Prepares: maps files, loads handlers. `model` gives folders. */
     int (*open)(struct ix_generator *g, const struct ix_model *model, struct ix_error *err);
     void (*close)(struct ix_generator *g);
-    /* One value, already of the attribute's type. < 0: no value at this tick (message in *err). Hot path. */
+    /* One value, already of the attribute's type. < 0: no value at this tick (message in *err; "" if
+     * it was reported already). Hot path. */
     int (*sample)(const struct ix_generator *g, const struct ix_draw *draw, struct ix_value *out,
                   struct ix_error *err);
     /* Per-device state; NULL in pure classes. */

@@ -28,16 +28,17 @@ static struct {
 
 static void raise_overrun(lua_State *L, lua_Debug *at)
 {
+    static const char text[] =
+        "ran for 1 s without returning: let other work happen with a wait, or do less in one call";
     if (watch.fired == 1)
         lua_sethook(L, NULL, 0, 0);
     at->currentline = -1;
     lua_getinfo(L, "Sl", at);
     if (at->currentline > 0)
-        luaL_error(
-            L,
-            "%s:%d: ran for 1 s without returning: let other work happen with a wait, or do less in one call",
-            at->short_src, at->currentline);
-    luaL_error(L, "ran for 1 s without returning");
+        lua_pushfstring(L, "%s:%d: %s", at->short_src, at->currentline, text);
+    else
+        lua_pushstring(L, text);
+    lua_error(L);
 }
 
 static void on_tick(int number)

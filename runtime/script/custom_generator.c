@@ -207,7 +207,7 @@ static int refuse(struct ix_handle_entry *entry, const struct ix_generator *g,
     ix_error_prefix(err, "%s:%d: generator \"%s\", tick %llu", at.short_src, at.linedefined, g->spec->handler,
                     (unsigned long long)draw->tick);
     ix_handle_report(entry->handle, err->text);
-    return -EINVAL;
+    return ix_fail(err, -EINVAL, "%s", "");
 }
 
 static int custom_sample(const struct ix_generator *g, const struct ix_draw *draw, struct ix_value *out,
@@ -215,9 +215,12 @@ static int custom_sample(const struct ix_generator *g, const struct ix_draw *dra
 {
     const struct instance *instance = draw->instance;
     struct ix_handle_entry entry;
-    lua_State *L = instance ? ix_handle_enter(instance->handle, &entry) : NULL;
+    if (!instance)
+        return ix_fail(err, -ENOTSUP, "generator \"%s\" keeps state per device, which there is none of here",
+                       g->spec->handler);
+    lua_State *L = ix_handle_enter(instance->handle, &entry);
     if (!L)
-        return ix_fail(err, -ECANCELED, "the device's script has failed");
+        return ix_fail(err, -ECANCELED, "%s", ""); /* it has failed, and ends on the next turn */
     struct ix_script *script = entry.entry.script;
     /* math.random and device:random: functions of (seed, device, stream, tick). */
     struct ix_draws draws = {ix_random_key(draw->key, draw->tick), 0};
@@ -229,7 +232,7 @@ static int custom_sample(const struct ix_generator *g, const struct ix_draw *dra
     int code = ix_handle_call(&entry, 2, 1);
     script->sampling = false;
     if (code) {
-        code = ix_fail(err, -EINVAL, "generator \"%s\" raised an error", g->spec->handler);
+        code = ix_fail(err, -EINVAL, "%s", "");
     } else {
         code = read_value(L, g, out, err);
         if (code == 0)

@@ -270,6 +270,7 @@ static void error_in_a_generator_ends_its_device_only(void **state)
     assert_non_null(strstr(test.told, "generators/bad.lua:4: attempt to index"));
     assert_non_null(strstr(test.told, "stack traceback"));
     assert_memory_equal(metrics("g")->reasons[0].text, "bad.lua:4: attempt to index", 27);
+    assert_null(strstr(strstr(test.log, "bad.lua") + 1, "bad.lua")); /* logged once, as the device's end */
     check_ledger("g");
 }
 
