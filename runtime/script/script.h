@@ -33,9 +33,9 @@ struct ix_script_config {
     size_t memory_limit;            /* bytes that the state may hold; 0: 1 GiB */
     const char *const *allowed_env; /* names that ${env.NAME} may use in device:render */
     size_t allowed_env_count;
-    /* An error in a behaviour, generator or selector of a device, already counted and logged; the policy
-     * decides: true = end the run, false = stop the device (done by the caller). Worker only; NULL = false.
-     */
+    /* An error in a behaviour, timer or generator of a device, already counted, with its traceback; who is
+     * told logs it. true = the run ends, false = the device ends in error on the loop's next turn (done
+     * here). Worker only; NULL: it is logged, and the device ends. */
     bool (*device_error)(void *context, const char *group, uint64_t index, const char *message);
     /* t:event and the like from worker scripts, as JSON; NULL: dropped. */
     void (*event)(void *context, const char *name, const char *json);
@@ -83,7 +83,8 @@ bool ix_script_message(struct ix_script *script, uint64_t id, const struct ix_me
 
 /* ---- workers ---- */
 
-/* The hooks that the engine calls; valid as long as the script. Also registers the custom generator class. */
+/* The hooks that the engine calls; valid as long as the script, which is freed after the engine. Also
+ * registers the custom generator class. */
 struct ix_hooks ix_script_hooks(struct ix_script *script);
 
 /* Calls a packed function with each of the devices [first, first + count) of a group that live here.
