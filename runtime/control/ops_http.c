@@ -42,7 +42,7 @@ static void on_answer(void *context, const struct ix_http_answer *answer)
         json_object_set_new(result, "body", text_of(answer->body, answer->body_len));
         json_object_set_new(result, "latencyMs", json_real(answer->latency_ms));
     }
-    ix_run_complete(asked->run, asked->ticket, answer->code, result, answer->message);
+    ix_run_complete(asked->run, asked->ticket, answer->code, result, answer->message ? answer->message : "");
     free(asked);
 }
 
