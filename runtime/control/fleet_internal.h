@@ -31,8 +31,8 @@ struct group {
     bool placed;
     uint16_t place[IX_SHARDS];      /* worker of each shard */
     uint8_t on[IX_WORKERS_MAX / 8]; /* workers that hold devices of it */
-    char *broken; /* why a worker refused the spec; NULL: none did */
-    struct stored *records; /* by sequence */
+    char *broken;                   /* why a worker refused the spec; NULL: none did */
+    struct stored *records;         /* by sequence */
 };
 
 enum request_kind { REQUEST_RECORD, REQUEST_ELIGIBLE, REQUEST_EACH, REQUEST_DEVICE };

@@ -80,6 +80,23 @@ static int create_group(struct ix_run *run, const json_t *args, struct ix_found_
     return code;
 }
 
+/* The model, with TLS if it goes to the run's broker and that one's URL asks for it. */
+static int find_model(struct ix_run *run, const json_t *args, struct ix_found_model *found,
+                      struct ix_error *err)
+{
+    const json_t *reference = json_object_get(args, "model"), *own = json_object_get(args, "connection");
+    int code = ix_models_find(&run->models, reference, own, found, err);
+    if (code < 0 || !run->broker_tls || found->model->connection.tls ||
+        !ix_run_broker_is_shared(run, found->model, ix_arg_text(own, "broker")))
+        return code;
+    json_t *with_tls = own ? json_copy((json_t *)own) : json_object();
+    json_object_set_new(with_tls, "tls", json_true());
+    ix_found_model_deinit(found);
+    code = ix_models_find(&run->models, reference, with_tls, found, err);
+    json_decref(with_tls);
+    return code;
+}
+
 int ix_op_group_create(struct ix_run *run, const json_t *args, uint64_t ticket, json_t **result,
                        struct ix_error *err)
 {
@@ -90,8 +107,7 @@ int ix_op_group_create(struct ix_run *run, const json_t *args, uint64_t ticket, 
     if (code == 0 && (count == 0 || count > 1ull << 28))
         code = ix_fail(err, -EINVAL, "`count` must be 1 to %llu", 1ull << 28);
     if (code == 0)
-        code = ix_models_find(&run->models, json_object_get(args, "model"),
-                              json_object_get(args, "connection"), &found, err);
+        code = find_model(run, args, &found, err);
     if (code == 0) {
         code = create_group(run, args, &found, count, result, err);
         ix_found_model_deinit(&found);

@@ -17,8 +17,10 @@ static int add_target(struct ix_run *run, const char *text, struct ix_error *err
     int code = ix_target_parse(text, target, &tls, err);
     if (code == 0)
         code = ix_target_resolve(target, tls, err);
-    if (code == 0)
+    if (code == 0) {
         run->target_count++;
+        run->broker_tls = run->broker_tls || tls;
+    }
     return code;
 }
 
@@ -127,13 +129,19 @@ static int own_target(const char *text, uint16_t port, bool tls, struct ix_targe
     return 0;
 }
 
+bool ix_run_broker_is_shared(const struct ix_run *run, const struct ix_model *model,
+                             const char *scenario_broker)
+{
+    bool from_scenario = scenario_broker && !run->config.broker_force;
+    bool from_model = model->connection.host && !scenario_broker && !run->broker_is_explicit;
+    return !from_scenario && !from_model;
+}
+
 int ix_run_broker_targets(struct ix_run *run, const struct ix_model *model, const char *scenario_broker,
                           struct ix_target **targets, size_t *count, struct ix_error *err)
 {
     const struct ix_connection_spec *c = &model->connection;
-    bool from_scenario = scenario_broker && !run->config.broker_force;
-    bool from_model = c->host && !scenario_broker && !run->broker_is_explicit;
-    if (from_scenario || from_model)
+    if (!ix_run_broker_is_shared(run, model, scenario_broker))
         return own_target(c->host, c->port, c->tls, targets, count, err);
     *targets = ix_calloc(run->target_count, sizeof **targets);
     memcpy(*targets, run->targets, run->target_count * sizeof **targets);

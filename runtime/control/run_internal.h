@@ -51,6 +51,7 @@ struct ix_run {
     struct ix_broker *embedded;
     void (*broker_ready)(struct ix_run *run);
     bool broker_is_explicit; /* named on the command line */
+    bool broker_tls;         /* its URL asks for TLS */
     struct ix_target targets[IX_TARGETS_MAX];
     size_t target_count;
 
@@ -72,7 +73,7 @@ struct ix_run {
     struct ix_http_client *http; /* from the first http.request on */
 
     /* the end */
-    enum ix_exit preset;       /* of an error that ended the run */
+    enum ix_exit preset; /* of an error that ended the run */
     bool interrupted;
     uv_signal_t sigint, sigterm;
     bool signals_open;
@@ -80,6 +81,9 @@ struct ix_run {
 
 /* run_broker.c: decides and, if need be, starts the embedded broker; `ready` later, or at once. */
 int ix_run_broker_start(struct ix_run *run, void (*ready)(struct ix_run *run), struct ix_error *err);
+/* Whether a group goes to the run's broker, by the rules of precedence. */
+bool ix_run_broker_is_shared(const struct ix_run *run, const struct ix_model *model,
+                             const char *scenario_broker);
 /* The targets of a group: its model's, its scenario's or the run's broker, by the rules of precedence. The
  * caller frees *targets. */
 int ix_run_broker_targets(struct ix_run *run, const struct ix_model *model, const char *scenario_broker,
