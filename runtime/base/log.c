@@ -8,6 +8,7 @@
 #define WINDOW_NS        1000000000ull
 #define LINE_MAX_LEN     4096
 #define PAIRS            64
+#define MAX_PAUSE        32
 
 /* One (group, reason) that was logged not long ago; level is that of its latest occurrence. */
 struct pair {
@@ -16,6 +17,8 @@ struct pair {
     char group[64];
     char reason[192];
     uint64_t pending; /* occurrences not yet written */
+    unsigned pause;   /* windows between its lines: 1, 2, 4 … MAX_PAUSE while it goes on */
+    unsigned waited;  /* windows since the last one */
 };
 
 static struct {
@@ -110,6 +113,7 @@ static struct pair *find_pair(const char *group, const char *reason)
     }
     if (unused) {
         *unused = (struct pair){0};
+        unused->pause = 1;
         snprintf(unused->group, sizeof(unused->group), "%s", group);
         snprintf(unused->reason, sizeof(unused->reason), "%s", reason);
     }
@@ -167,9 +171,11 @@ void ix_log_flush(uint64_t now_ns)
             continue;
         if (pair->pending == 0)
             pair->used = false; /* quiet for a window: its next occurrence is news again */
-        else if (now_ns == UINT64_MAX || admit(pair->level)) {
+        else if (now_ns == UINT64_MAX || (++pair->waited >= pair->pause && admit(pair->level))) {
             write_pair(pair, pair->pending);
             pair->pending = 0;
+            pair->waited = 0;
+            pair->pause = pair->pause < MAX_PAUSE ? 2 * pair->pause : MAX_PAUSE;
         }
     }
     write_count(&state.unlisted, "more messages of other groups or reasons");

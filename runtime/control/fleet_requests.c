@@ -96,7 +96,7 @@ void ix_fleet_worker_lost(struct ix_fleet *fleet, uint32_t worker)
         next = r->next;
         if (r->kind == REQUEST_RECORD || !bit_get(r->waiting, worker))
             continue;
-        int code = r->kind == REQUEST_DEVICE ? -ECONNRESET : 0;
+        int code = r->kind == REQUEST_ELIGIBLE ? 0 : -ECONNRESET;
         ix_fleet_request_answer(fleet, r, worker, code, "its worker died before it answered");
         next = fleet->requests; /* settling may have changed the list */
     }

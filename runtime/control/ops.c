@@ -59,12 +59,12 @@ int ix_run_call(void *context, const char *operation, const json_t *arguments, u
         json_object_foreach((json_t *)arguments, key, value)
         {
             if (!is_word_of(op->keys, key))
-                return ix_fail(err, -EINVAL, "%s has no argument \"%s\"; known: %s", operation, key,
+                return ix_fail(err, -EBADMSG, "%s has no argument \"%s\"; known: %s", operation, key,
                                op->keys);
         }
         return op->run(run, arguments, ticket, result, err);
     }
     char suggestion[512];
     ix_suggest_put(suggestion, sizeof suggestion, operation, names, IX_ARRAY_LEN(operations));
-    return ix_fail(err, -EINVAL, "there is no operation \"%s\"%s", operation, suggestion);
+    return ix_fail(err, -EBADMSG, "there is no operation \"%s\"%s", operation, suggestion);
 }

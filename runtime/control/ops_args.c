@@ -16,7 +16,7 @@ const char *ix_arg_text(const json_t *args, const char *key)
 int ix_arg_need_text(const json_t *args, const char *key, const char **text, struct ix_error *err)
 {
     *text = ix_arg_text(args, key);
-    return *text ? 0 : ix_fail(err, -EINVAL, "`%s` must be a text", key);
+    return *text ? 0 : ix_fail(err, -EBADMSG, "`%s` must be a text", key);
 }
 
 int ix_arg_number(const json_t *args, const char *key, uint64_t missing, uint64_t *out, struct ix_error *err)
@@ -27,7 +27,7 @@ int ix_arg_number(const json_t *args, const char *key, uint64_t missing, uint64_
         return 0;
     double number = json_number_value(value);
     if (!json_is_number(value) || !(number >= 0) || number > 9e15 || number != floor(number))
-        return ix_fail(err, -EINVAL, "`%s` must be a whole number, 0 or more", key);
+        return ix_fail(err, -EBADMSG, "`%s` must be a whole number, 0 or more", key);
     *out = (uint64_t)number;
     return 0;
 }
@@ -51,7 +51,7 @@ int ix_arg_function(const json_t *args, const char *key, char **data, size_t *le
     if (n <= 0) {
         free(*data);
         *data = NULL;
-        return ix_fail(err, -EINVAL, "`%s` is not a packed function, or one of more than 1 MiB", key);
+        return ix_fail(err, -EBADMSG, "`%s` is not a packed function, or one of more than 1 MiB", key);
     }
     *len = (size_t)n;
     return 0;

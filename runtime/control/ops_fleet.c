@@ -33,7 +33,7 @@ static int check_group_id(const char *id, struct ix_error *err)
 {
     size_t ok = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
     if (!id[0] || id[ok] || ok > NAME_MAX_LEN)
-        return ix_fail(err, -EINVAL,
+        return ix_fail(err, -EBADMSG,
                        "group id \"%s\": 1 to %d letters, digits, dots, dashes and underscores are allowed",
                        id, NAME_MAX_LEN);
     return 0;
@@ -105,7 +105,7 @@ int ix_op_group_create(struct ix_run *run, const json_t *args, uint64_t ticket, 
     uint64_t count;
     int code = ix_arg_number(args, "count", 1, &count, err);
     if (code == 0 && (count == 0 || count > 1ull << 28))
-        code = ix_fail(err, -EINVAL, "`count` must be 1 to %llu", 1ull << 28);
+        code = ix_fail(err, -EBADMSG, "`count` must be 1 to %llu", 1ull << 28);
     if (code == 0)
         code = find_model(run, args, &found, err);
     if (code == 0) {
@@ -176,7 +176,7 @@ static int mode_of(const json_t *args, enum ix_drop_mode *mode, struct ix_error 
         return 0;
     char suggestion[128];
     ix_suggest_put(suggestion, sizeof suggestion, name, names, IX_ARRAY_LEN(names));
-    return ix_fail(err, -EINVAL, "mode \"%s\" is unknown%s", name, suggestion);
+    return ix_fail(err, -EBADMSG, "mode \"%s\" is unknown%s", name, suggestion);
 }
 
 int ix_op_group_dropout(struct ix_run *run, const json_t *args, uint64_t ticket, json_t **result,
@@ -199,7 +199,7 @@ int ix_op_group_dropout(struct ix_run *run, const json_t *args, uint64_t ticket,
     const json_t *percentage = json_object_get(args, "percentage");
     dropout.percentage = json_is_number(percentage) ? json_number_value(percentage) : -1;
     if (code == 0 && json_is_number(percentage) && !(dropout.percentage >= 0 && dropout.percentage <= 100))
-        code = ix_fail(err, -EINVAL, "`percentage` must be 0 to 100");
+        code = ix_fail(err, -EBADMSG, "`percentage` must be 0 to 100");
     if (code == 0) {
         dropout.count = count == UINT64_MAX ? -1 : (int64_t)count;
         dropout.select = select;

@@ -127,7 +127,7 @@ int ix_op_subscribe_open(struct ix_run *run, const json_t *args, uint64_t ticket
     if (code == 0)
         code = ix_arg_number(args, "qos", 2, &qos, err);
     if (code == 0 && qos > 2)
-        code = ix_fail(err, -EINVAL, "`qos` must be 0, 1 or 2");
+        code = ix_fail(err, -EBADMSG, "`qos` must be 0, 1 or 2");
     if (code == 0)
         code = ix_run_subscribe(run, topic, (int)qos, username ? username : "", password ? password : "",
                                 ticket, err);

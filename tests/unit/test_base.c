@@ -311,6 +311,13 @@ static void test_log(void **state)
     ix_log_flush(now += IX_S);
     assert_string_equal(ix_buf_cstr(&lines), "1 sensors: connection refused (\xc3\x97"
                                              "412)\n");
+    ix_buf_clear(&lines);
+    for (int second = 0; second < 14; second++) { /* what goes on is said ever more rarely */
+        ix_log_repeat(IX_LOG_WARN, "sensors", "connection refused");
+        ix_log_flush(now += IX_S);
+    }
+    assert_number(line_count(&lines), 3);
+    ix_log_flush(now += 1 * IX_S);
     ix_log_flush(now += IX_S); /* a quiet second: forgotten */
     ix_buf_clear(&lines);
     ix_log_repeat(IX_LOG_WARN, "sensors", "connection refused");
