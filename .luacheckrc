@@ -2,7 +2,7 @@
 std = "luajit"
 max_line_length = 140
 self = false
-files["tests/lua"] = { allow_defined_top = true, ignore = { "131" }, max_line_length = 150 }
+files["tests/lua"] = { allow_defined_top = true, ignore = { "122", "131" }, max_line_length = 150 }
 -- Descriptions are prose; stubs are for editors, not for running.
 files["lua/iotix/api.lua"] = { max_line_length = 140 }
 files["lua/tools/render.lua"] = { max_line_length = 140 }
