@@ -10,7 +10,8 @@ local model = {
     { name = "load", type = "number", intervalMs = 1000, generator = { type = "random", min = 0, max = 1 } },
   },
   commands = {
-    { name = "reboot", topic = "gateways/${deviceId}/commands/reboot",
+    { name = "reboot", topic = "gateways/${deviceId}/commands/reboot", -- built in: goes away, comes back after delayMs
+      parameters = { { name = "delayMs", type = "integer" } },
       response = { topic = "gateways/${deviceId}/answers" } },
     { name = "setInterval", topic = "gateways/${deviceId}/commands/interval",
       parameters = { { name = "seconds", type = "integer", required = true } },
@@ -29,10 +30,15 @@ return iotix.scenario {
 
     local answers = t:subscribe "gateways/+/answers"
     for _, gateway in ipairs(fleet:sample(5)) do
-      gateway:command "reboot"
+      gateway:command("reboot", { delayMs = 500 })
       local answer = answers:expect { match = { status = "ok" } }
       t:check("reboot was answered", answer)
     end
+
+    t:wait_until(function()
+      return t:metric("connection.reconnected").count >= 5
+    end, "30s", "five gateways to come back")
+    fleet:wait { connected = "100%" }
 
     local gateway = fleet:device(0)
     local taken = pcall(gateway.command, gateway, "setInterval", { seconds = "often" })

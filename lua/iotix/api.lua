@@ -178,7 +178,7 @@ local fleet = t:group { model = "environmental-sensor-v1", count = 1000, group =
         name = "t:metric",
         args = { arg("name", "string", "such as `mqtt.publish.latency`, or one of your own"), tags },
         returns = { { "table", "`kind count value min max avg med p90 p95 p99 rate`, as far as the kind has them and there "
-          .. "are samples; times in milliseconds" } },
+          .. "are samples; times in milliseconds, the rate of a counter per second" } },
         text = "A metric's state at this moment.",
         errors = "An unknown name, with a suggestion.",
         example = [[t:check("fast", t:metric("mqtt.publish.latency").p95 < 200)]],

@@ -59,6 +59,9 @@ device.publish_options = {
 function Device:publish(topic, payload, given)
   if topic ~= nil then
     options.argument("device:publish", "topic", topic, { type = "string" })
+    if topic == "" or topic:find "[+#%z]" then
+      errors.raise("device:publish: %q is no topic to publish to: it must not be empty or hold + or #", topic)
+    end
   end
   local how = options.check("device:publish", given, device.publish_options)
   if type(payload) == "table" then
@@ -82,9 +85,14 @@ end
 
 function Device:value(name)
   options.argument("device:value", "name", name, { type = "string" })
-  return plain(there(self, "value", function(d)
-    return { value = d:value(name) }
-  end).value)
+  local answer = there(self, "value", function(d)
+    local good, value = pcall(d.value, d, name)
+    return { good = good, value = value }
+  end)
+  if not answer.good then
+    errors.raise("device:value: %s", answer.value)
+  end
+  return plain(answer.value)
 end
 
 function Device:values()

@@ -91,21 +91,34 @@ local function describe(value)
   return "the error is a " .. type(value) .. " value: " .. tostring(value)
 end
 
+-- The stack without our own frames, which tell a scenario's author nothing.
+local function traceback_of(complete)
+  local lines = {}
+  for line in debug.traceback("", 3):gmatch "[^\n]+" do
+    local own = own_folder and line:find(own_folder:sub(2), 1, true) == 2
+    if complete or not own and not line:find "^\t%[C%]: in function '[ex]" and not line:find "^\tiotix:" then
+      lines[#lines + 1] = line
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
 -- A handler for xpcall: keeps the traceback of where the error was raised.
 function errors.handler(value)
   if getmetatable(value) == Error then
-    value.traceback = value.traceback or debug.traceback("", 2):gsub("^\n", "")
+    value.traceback = value.traceback or traceback_of(false)
     return value
   end
   local message = describe(value)
   local own_line = own_folder and message:sub(1, #own_folder - 1) == own_folder:sub(2)
-  if own_line then -- raised by C at our line: an interrupted wait
-    message = message:gsub("^[^:]*:%d+: ", "")
-  end
-  if own_line or type(value) ~= "string" then
+  local raised = getinfo(2, "f")
+  if own_line and raised and raised.func == error then -- by C at our line: an interrupted wait
+    message = placed((message:gsub("^[^:]*:%d+: ", "")))
+    own_line = false
+  elseif type(value) ~= "string" then
     message = placed(message)
   end
-  return setmetatable({ message = message, traceback = (debug.traceback("", 2):gsub("^\n", "")) }, Error)
+  return setmetatable({ message = message, traceback = traceback_of(own_line) }, Error)
 end
 
 return errors

@@ -77,6 +77,9 @@ function metric.get(name, tags)
       state[key] = nil
     end
   end
+  if state.kind == "counter" then
+    state.count, state.rate = state.value, state.value / math.max(core.now(), 0.001)
+  end
   return state
 end
 

@@ -30,8 +30,21 @@ subscription.open_options = {
   password = { type = "string", doc = "password at the broker" },
 }
 
+-- MQTT 3.1.1, section 4.7.1: + stands for a whole level, # for all levels from here to the end.
+local function is_filter(topic)
+  for level, rest in (topic .. "/"):gmatch "([^/]*)/()" do
+    if level:find "[+#]" and #level > 1 or level == "#" and rest < #topic + 2 then
+      return false
+    end
+  end
+  return topic ~= "" and not topic:find "%z"
+end
+
 local function open(what, topic, settings)
   options.argument(what, "topic", topic, { type = "string" })
+  if not is_filter(topic) then
+    errors.raise("%s: %q is no topic filter: + stands for a whole level, # for the rest and ends it", what, topic)
+  end
   local answer = host.call(what, "subscribe.open", {
     topic = topic,
     qos = settings.qos,

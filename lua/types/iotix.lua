@@ -142,7 +142,7 @@ function T:event(name, data) end
 ---A metric's state at this moment.
 ---@param name string such as `mqtt.publish.latency`, or one of your own
 ---@param tags? table names and values that tell samples of one name apart
----@return table # `kind count value min max avg med p90 p95 p99 rate`, as far as the kind has them and there are samples; times in milliseconds
+---@return table # `kind count value min max avg med p90 p95 p99 rate`, as far as the kind has them and there are samples; times in milliseconds, the rate of a counter per second
 function T:metric(name, tags) end
 
 ---A random number; the same seed gives the same ones. `math.random` is this, too.

@@ -306,6 +306,9 @@ function TestDevices:test_what_happens_in_the_worker()
     luaunit.assertEquals(device:values(), { temperature = 21.5 })
     luaunit.assertEquals(device:status(), "running")
     luaunit.assertEquals(device:run(function(d) return d.id .. "!" end), "env-7!")
+    there.value = function() error('no attribute "vlaue"', 0) end
+    luaunit.assertStrContains(select(2, pcall(device.value, device, "vlaue")), 'device:value: no attribute "vlaue"')
+    luaunit.assertStrContains(select(2, pcall(device.publish, device, "a/#", "x")), "no topic to publish to")
     there.publish = function() return nil, "not connected" end
     luaunit.assertStrContains(select(2, pcall(device.publish, device, nil, "x")), "env-7: not connected")
   end)
@@ -366,6 +369,17 @@ function TestMessages:test_next_count_and_iterator()
     luaunit.assertStrContains(select(2, pcall(sub.next, sub)), "is closed")
   end)
   luaunit.assertEquals(fake.last "subscribe.open", { topic = "#", qos = 0, limit = 10000 })
+end
+
+function TestMessages:test_topic_filters()
+  run(function(t)
+    for _, good in ipairs { "#", "+", "a/+/b", "a/#", "/", "a//b", "$SYS/#" } do
+      t:subscribe(good)
+    end
+  end)
+  for _, wrong in ipairs { "", "a/#/b", "a#", "a/b+", "#/", "a\0b" } do
+    luaunit.assertStrContains(message_of(function(t) t:subscribe(wrong) end), "is no topic filter")
+  end
 end
 
 function TestMessages:test_expect_message_records_a_check()

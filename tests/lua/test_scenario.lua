@@ -160,6 +160,7 @@ function TestRun:test_an_error_keeps_its_traceback_and_teardown_runs()
   luaunit.assertStrContains(text, "out of ideas")
   luaunit.assertStrContains(text, "traceback")
   luaunit.assertStrContains(text, "deep")
+  luaunit.assertNotStrContains(text, "lua/iotix/")
   luaunit.assertTrue(torn)
 end
 
@@ -293,16 +294,23 @@ end
 
 function TestRun:test_events_metrics_logs()
   fake.host["event.add"] = function() return {} end
-  fake.host["metric.get"] = function(a) return { kind = "trend", p95 = 3, name = a.name } end
+  fake.host["metric.get"] = function(a)
+    return a.name == "messages.sent" and { kind = "counter", value = 20, count = 0 }
+      or { kind = "trend", p95 = 3, p99 = json.null }
+  end
   local p95
   luaunit.assertTrue(run { run = function(t)
     t:event("outage", { size = 3 })
-    p95 = t:metric("mqtt.publish.latency", { group = "g" }).p95
+    local latency = t:metric("mqtt.publish.latency", { group = "g" })
+    p95 = latency.p99 == nil and latency.p95
+    t:sleep "4s"
+    local sent = t:metric "messages.sent"
+    luaunit.assertEquals({ sent.count, sent.rate }, { 20, 5 })
     t:log("%d devices", 5)
     t:log "100%"
   end })
   luaunit.assertEquals(fake.last "event.add", { name = "outage", data = { size = 3 } })
-  luaunit.assertEquals(fake.last "metric.get", { name = "mqtt.publish.latency", tags = { group = "g" } })
+  luaunit.assertEquals(fake.calls[2].arguments, { name = "mqtt.publish.latency", tags = { group = "g" } })
   luaunit.assertEquals(p95, 3)
   luaunit.assertEquals(fake.logs, { "info: 5 devices", "info: 100%" })
 end
