@@ -13,7 +13,7 @@ function Error:__tostring()
   if self.configuration or self.failed or not self.traceback then
     return self.message
   end
-  return self.message .. "\n" .. self.traceback
+  return self.traceback == "" and self.message or self.message .. "\n" .. self.traceback
 end
 
 function Error.__concat(a, b)
@@ -53,8 +53,11 @@ function errors.origin(f)
   return info and source_of(info) .. ":" .. info.linedefined or "a function"
 end
 
+-- The scenario's file, for errors whose line nobody knows.
+errors.file = nil
+
 local function placed(message, where)
-  where = where or errors.caller() or ""
+  where = where or errors.caller() or errors.file or ""
   return where ~= "" and where .. ": " .. message or message
 end
 
@@ -100,7 +103,7 @@ local function traceback_of(complete)
       lines[#lines + 1] = line
     end
   end
-  return table.concat(lines, "\n")
+  return #lines > 1 and table.concat(lines, "\n") or ""
 end
 
 -- A handler for xpcall: keeps the traceback of where the error was raised.
@@ -112,7 +115,10 @@ function errors.handler(value)
   local message = describe(value)
   local own_line = own_folder and message:sub(1, #own_folder - 1) == own_folder:sub(2)
   local raised = getinfo(2, "f")
-  if own_line and raised and raised.func == error then -- by C at our line: an interrupted wait
+  local elsewhere = own_line and message:match "^[^:]*:%d+: (.-:%d+: .*)"
+  if elsewhere then -- by C, which saw both
+    message, own_line = elsewhere, false
+  elseif own_line and raised and raised.func == error then -- by C at our line: an interrupted wait
     message = placed((message:gsub("^[^:]*:%d+: ", "")))
     own_line = false
   elseif type(value) ~= "string" then

@@ -43,6 +43,7 @@ local where
 
 function scenario.remember_place(place)
   where = place
+  errors.file = place and place:match "^(.*):%d+$"
 end
 
 local function wrong(format, ...)

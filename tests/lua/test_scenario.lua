@@ -180,6 +180,13 @@ function TestRun:test_an_interrupted_wait_names_the_line_of_the_scenario_and_tea
   luaunit.assertEquals(torn, 2)
 end
 
+function TestRun:test_a_tail_call_leaves_at_least_the_file()
+  load [[return require("iotix").scenario { name = "x", run = function(t)
+    return t:wait_until(function() end, "1s", "it")
+  end }]]
+  luaunit.assertEquals(message_of(fake.run, scenario.main), "x.lua: t:wait_until: waited 1 s for it")
+end
+
 function TestRun:test_errors_in_setup_and_teardown()
   local ran = false
   local good, text = run { setup = function() error "no backend" end, run = function() ran = true end }
