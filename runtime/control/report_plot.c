@@ -114,6 +114,15 @@ static void put_tick(struct ix_buf *out, enum ix_plot_unit unit, double value)
 
 /* ---- scales ---- */
 
+/* A curve of nothing but zeros would only hide the axis. */
+static bool has_values(const struct ix_plot *plot, const struct ix_curve *curve)
+{
+    for (size_t i = 0; i < plot->count; i++)
+        if (isfinite(curve->y[i]) && curve->y[i] > 0)
+            return true;
+    return false;
+}
+
 static bool find_range(const struct ix_plot *plot, double *low, double *high)
 {
     *low = INFINITY;
@@ -203,21 +212,15 @@ static void put_x_axis(const struct scale *scale, struct ix_buf *out)
         ix_buf_printf(out,
                       "<path class=\"grid fine\" d=\"M%.1f %gV%g\"/><text class=\"xa\" x=\"%.1f\" y=\"%g\">",
                       x, TOP, HEIGHT - BOTTOM, x, HEIGHT - 8);
-        ix_plot_put_time(out, t);
+        if (step >= 3600 && t > 0)
+            ix_buf_printf(out, "%g h", round(t / 36) / 100);
+        else
+            ix_plot_put_time(out, t);
         ix_buf_str(out, "</text>");
     }
 }
 
 /* ---- curves ---- */
-
-/* A curve of nothing but zeros would only hide the axis. */
-static bool has_values(const struct ix_plot *plot, const struct ix_curve *curve)
-{
-    for (size_t i = 0; i < plot->count; i++)
-        if (isfinite(curve->y[i]) && curve->y[i] > 0)
-            return true;
-    return false;
-}
 
 /* A run of neighbouring values [first, end) of one curve; `base` NULL is the axis. */
 static void put_run(const struct ix_plot *plot, const struct scale *scale, const struct ix_curve *curve,
@@ -291,9 +294,9 @@ static void put_mark_text(struct ix_buf *out, const char *text, double x, size_t
 
 /* The row of a text from `left` to `right`: the lower one if it ends before the next mark's line, else the
  * upper one; 2 if there is no room. */
-static size_t choose_row(const double taken[2], double left, double right, double next)
+static size_t choose_row(const double taken[2], double left, double right, double last, double next)
 {
-    if (left >= taken[0] && right <= next)
+    if (left >= taken[0] && left >= last && right <= next)
         return 0;
     return left >= taken[1] ? 1 : 2;
 }
@@ -302,7 +305,8 @@ static size_t choose_row(const double taken[2], double left, double right, doubl
  * end, to the left. */
 static void put_marks(const struct ix_plot *plot, const struct scale *scale, struct ix_buf *out)
 {
-    double taken[3] = {0, 0, 0};
+    double taken[3] = {0, 0, 0}, last = 0;
+    const char *class = plot->mark_count > 15 ? "mark many" : "mark";
     for (size_t i = 0; i < plot->mark_count && i < MARKS_SHOWN; i++) {
         const struct ix_plot_mark *mark = &plot->marks[i];
         double x = x_of(scale, mark->t), wide = 6 + CHARACTER * (double)strlen(mark->text);
@@ -311,8 +315,8 @@ static void put_marks(const struct ix_plot *plot, const struct scale *scale, str
         bool to_the_left = x + wide > WIDTH;
         double left = to_the_left ? x - wide : x, right = to_the_left ? x : x + wide;
         double next = i + 1 < plot->mark_count ? x_of(scale, plot->marks[i + 1].t) : INFINITY;
-        size_t row = choose_row(taken, left, right, next);
-        ix_buf_str(out, "<g class=\"mark\"><title>");
+        size_t row = choose_row(taken, left, right, last, next);
+        ix_buf_printf(out, "<g class=\"%s\"><title>", class);
         ix_plot_put_time(out, mark->t);
         ix_buf_str(out, "  ");
         ix_report_escape(out, mark->text);
@@ -321,6 +325,7 @@ static void put_marks(const struct ix_plot *plot, const struct scale *scale, str
         if (row < 2)
             put_mark_text(out, mark->text, x, row, to_the_left);
         taken[row] = right;
+        last = x;
         ix_buf_str(out, "</g>");
     }
 }
@@ -375,7 +380,10 @@ static void put_caption(const struct ix_plot *plot, struct ix_buf *out)
 void ix_plot_write(const struct ix_plot *plot, struct ix_buf *out)
 {
     struct scale scale;
-    if (plot->count == 0 || !find_scale(plot, &scale))
+    bool any = false;
+    for (size_t c = 0; c < plot->curve_count; c++)
+        any = any || has_values(plot, &plot->curves[c]);
+    if (!any || !find_scale(plot, &scale))
         return;
     ix_buf_str(out, plot->stacked ? "<figure class=\"stacked\">" : "<figure>");
     put_caption(plot, out);

@@ -33,7 +33,7 @@ struct ix_plot {
     size_t mark_count;
 };
 
-/* A <figure>; nothing if no curve has a value. */
+/* A <figure>; nothing if no curve has a value above zero. */
 void ix_plot_write(const struct ix_plot *plot, struct ix_buf *out);
 
 /* An instant on the axis: "40.2 s", "1:05", "2:03:04". */
