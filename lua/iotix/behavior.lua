@@ -94,8 +94,9 @@ end
 -- States by name: { after = {ms, to}, when = {{condition, to}…}, telemetry = {attribute = changes}, enter = {…} }.
 local function new_machine(spec, text)
   local machine = { places = {} }
-  local states = {}
+  local states, conditional = {}, false
   for name, state in pairs(spec.states) do
+    conditional = conditional or state.when ~= nil
     states[name] = { enter = compile(state.enter), telemetry = state.telemetry or {}, when = state.when or {},
       after = state.after }
   end
@@ -130,7 +131,7 @@ local function new_machine(spec, text)
     enter(device, initial)
   end
 
-  function machine.telemetry(_, device)
+  local function telemetry(_, device)
     local place = machine.places[device.id]
     for _, when in ipairs(place and states[place.state].when or {}) do
       if device:holds(when.condition) then
@@ -138,6 +139,7 @@ local function new_machine(spec, text)
       end
     end
   end
+  machine.telemetry = conditional and telemetry or nil -- else values need not come here at all
 
   function machine.stop(_, device)
     machine.places[device.id] = nil

@@ -188,14 +188,14 @@ end
 local render = {}
 
 render.generators = { "ecg_generator", "random_walk", "daily_cycle" }
-render.behaviors = { "firmware_update" }
+render.behaviors = { "firmware_update", "battery" }
 
 -- The text of lua/README.md.
 function render.readme(api)
   local parts = {
     strategies = strategies(),
     generators = handlers("generators", render.generators),
-    behaviors = "```lua\n" .. read "lua/behaviors/firmware_update.lua" .. "```",
+    behaviors = handlers("behaviors", render.behaviors),
     functions = functions(api),
   }
   return "<!-- Written by lua/tools/docs.lua from lua/tools/README.in.md and lua/iotix/api.lua: edit those. -->\n"

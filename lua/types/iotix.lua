@@ -519,14 +519,14 @@ function WorkerDevice:set(attribute, changes) end
 function WorkerDevice:disconnect(how) end
 
 ---Calls a function later; not after the device stopped.
----@param delay number seconds
----@param f function f()
+---@param delay string|number duration
+---@param f function|string f(device), or a name for `on_timer`
 ---@return table # with `:cancel()`
 function WorkerDevice:after(delay, f) end
 
 ---Calls a function on a fixed rhythm until the device stops.
----@param interval number seconds
----@param f function f()
+---@param interval string|number duration
+---@param f function|string as above
 ---@return table # with `:cancel()`
 function WorkerDevice:every(interval, f) end
 

@@ -76,6 +76,55 @@ function TestActions:test_several_in_their_order()
   luaunit.assertEquals(device.did, { { "set", "a", 1 }, { "event", "e" }, { "set", "b", 2 } })
 end
 
+-- The functions of a shipped behaviour, and a device for them.
+local function shipped(name, config, draw)
+  local device = new_device()
+  device.state, device.status = {}, "running"
+  function device:random() return draw or 0.5 end
+  function device:publish(topic, payload) self.did[#self.did + 1] = { "publish", topic, payload } end
+  return require("iotix.handler").find("behaviors", name)(config), device
+end
+
+TestShipped = {}
+
+function TestShipped:test_firmware_update()
+  local functions, device = shipped("firmware_update", { durationMs = 800, topic = "fw" })
+  luaunit.assertNil(functions.on_command(device, "reboot", {}))
+  luaunit.assertTrue(functions.on_command(device, "updateFirmware", { firmwareUrl = "http://x/2" }))
+  luaunit.assertEquals({ functions.on_command(device, "updateFirmware", {}) }, { false, "an update is running" })
+  luaunit.assertEquals(device.did, {})
+  device.timers[1][2](device)
+  luaunit.assertEquals(device.did, { { "disconnect", "close", 800 } })
+  functions.on_connect(device)
+  luaunit.assertEquals(device.did[3], { "publish", "fw", { deviceId = "d-1", url = "http://x/2", status = "done" } })
+  functions.on_connect(device)
+  luaunit.assertEquals(#device.did, 3)
+end
+
+function TestShipped:test_firmware_updates_that_fail()
+  local functions, device = shipped("firmware_update", { failureRate = 0.6 }, 0.5)
+  functions.on_command(device, "updateFirmware", {})
+  functions.on_connect(device)
+  luaunit.assertEquals(device.did[2][3].status, "failed")
+  luaunit.assertErrorMsgContains('did you mean "failureRate"', shipped, "firmware_update", { failurRate = 1 })
+end
+
+function TestShipped:test_battery()
+  local functions, device = shipped("battery", { costPercent = 40 })
+  functions.on_start(device)
+  functions.on_telemetry(device, "temperature")
+  functions.on_telemetry(device, "battery")
+  functions.on_telemetry(device, "temperature")
+  luaunit.assertEquals(device.did, { { "set", "battery", 100 }, { "set", "battery", 60 }, { "set", "battery", 20 } })
+  functions.on_telemetry(device, "temperature")
+  luaunit.assertEquals(device.did[5], { "event", "battery empty" })
+  luaunit.assertEquals(device.did[6], { "disconnect", "abort", 60000 })
+  functions.on_telemetry(device, "temperature")
+  luaunit.assertEquals(#device.did, 6)
+  functions.on_connect(device)
+  luaunit.assertEquals(device.did[7], { "set", "battery", 100 })
+end
+
 TestStates = {}
 
 local machine_text = [[{"name":"oven","states":{
@@ -141,6 +190,10 @@ function TestStates:test_the_first_condition_that_holds_wins_and_stale_timers_do
   machine:stop(device)
   device.timers[2][2]()
   luaunit.assertNil(machine:state(device))
+end
+
+function TestStates:test_machines_without_conditions_are_not_told_of_values()
+  luaunit.assertNil(behavior.new('{"name":"x","states":{"a":{"after":{"ms":1,"to":"a"}}}}').telemetry)
 end
 
 function TestStates:test_devices_have_states_of_their_own()
