@@ -103,7 +103,7 @@ local function strategy_arguments(what, kind, given, own, count)
   end
   arguments.settings = settings
   if type(name) == "function" then
-    arguments.strategy = found.origin
+    arguments.strategy = "function at " .. found.origin:match "[^/]*$"
     arguments["function"] = host.pack(what, name)
   else
     arguments.strategy = name
@@ -266,6 +266,8 @@ function Fleet:dropout(given)
   end
   arguments.select = wanted.select and host.pack("fleet:dropout", wanted.select)
   local answer = call(self, "dropout", "group.dropout", arguments)
+  answer.estimatedMs = 1000 * (strategy.duration("dropout", given.strategy or strategy.defaults.dropout,
+    arguments.settings, answer.chosen) or 0)
   return dropout.new(self, answer, wanted.reconnect, wanted.reconnectDelayMs)
 end
 

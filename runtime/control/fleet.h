@@ -68,7 +68,7 @@ uint64_t ix_fleet_group_count(const struct ix_fleet *fleet, const char *group);
 char *ix_fleet_device_id(const struct ix_fleet *fleet, const char *group, uint64_t index);
 
 /* Each answers through `done` once every worker concerned has applied it: {"devices": n}, for dropouts
- * {"id", "eligible", "chosen", "estimatedMs"}. Strategies are copied. */
+ * {"id", "eligible", "chosen"}. Strategies are copied. */
 int ix_fleet_launch(struct ix_fleet *fleet, const char *group, const struct ix_strategy_spec *strategy,
                     uint64_t ticket, struct ix_error *err);
 int ix_fleet_stop(struct ix_fleet *fleet, const char *group, uint64_t drain_ns, uint64_t ticket,

@@ -31,6 +31,17 @@ void ix_fleet_request_expect(struct request *r, uint32_t worker)
 
 static void choose(struct ix_fleet *fleet, struct request *r);
 
+/* A dropout whose selection failed never was one. */
+static void forget_dropout(struct ix_fleet *fleet, struct dropout *d)
+{
+    struct dropout **at = &fleet->dropouts;
+    while (*at != d)
+        at = &(*at)->next;
+    *at = d->next;
+    ix_record_deinit(&d->record);
+    free(d);
+}
+
 /* A spec that a worker refused is remembered: what is asked of the group afterwards fails for that reason. */
 static void note_broken_spec(struct ix_fleet *fleet, const struct request *r)
 {
@@ -59,6 +70,8 @@ void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r)
     if (r->kind == REQUEST_ELIGIBLE && r->code == 0) {
         choose(fleet, r);
     } else if (r->ticket) {
+        if (r->kind == REQUEST_ELIGIBLE)
+            forget_dropout(fleet, r->dropout);
         if (r->kind == REQUEST_EACH && r->code == 0)
             r->result =
                 json_pack("{s:I, s:I}", "devices", (json_int_t)r->devices, "errors", (json_int_t)r->errors);

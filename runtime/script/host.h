@@ -9,7 +9,7 @@
  *  group.launch     group strategy settings{} function? → devices (that this call launches)
  *  group.stop       group drainMs? → devices
  *  group.dropout    group strategy settings{} function? count? percentage? select? mode? reconnect?
- *                   reconnectDelayMs?  → (later) id eligible chosen estimatedMs
+ *                   reconnectDelayMs?  → (later) id eligible chosen
  *  dropout.status   id → eligible chosen dropped alreadyGone back ended cancelled done backMs{p50 p90 p99
  * p100} dropout.cancel   id → {} group.counts     group? → count created starting running stopping stopped
  * dropped error connected connecting sent received group.set        group attribute changes index? → {}

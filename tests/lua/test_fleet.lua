@@ -201,7 +201,7 @@ end
 
 TestDropouts = { setUp = function()
   reset()
-  fake.host["group.dropout"] = function() return { id = 9, eligible = 1000, chosen = 300, estimatedMs = 10000 } end
+  fake.host["group.dropout"] = function() return { id = 9, eligible = 1000, chosen = 300 } end
 end }
 
 function TestDropouts:test_arguments()
@@ -209,7 +209,7 @@ function TestDropouts:test_arguments()
     local fast = 5
     local outage = group(t):dropout { strategy = "random", percentage = 30, durationMs = 10000, reconnect = true,
       reconnectDelayMs = 5000, select = function(device) return device.index > fast end }
-    luaunit.assertEquals({ outage.chosen, outage.eligible, outage.id }, { 300, 1000, 9 })
+    luaunit.assertEquals({ outage.chosen, outage.eligible, outage.id, outage.estimatedMs }, { 300, 1000, 9, 10000 })
   end)
   local a = fake.last "group.dropout"
   a.select = a.select:match "packed"
@@ -235,7 +235,7 @@ function TestDropouts:test_wait_gives_up_a_minute_after_the_expected_end()
   fake.host["dropout.status"] = function() return { done = true, dropped = 298, alreadyGone = 2, ended = 3, back = 17 } end
   run(function(t)
     local good, problem = pcall(function()
-      group(t):dropout({ reconnect = true, reconnectDelayMs = 5000 }):wait()
+      group(t):dropout({ strategy = "random", durationMs = 10000, reconnect = true, reconnectDelayMs = 5000 }):wait()
     end)
     luaunit.assertFalse(good)
     luaunit.assertEquals(t:now(), 75)
