@@ -149,10 +149,13 @@ local fleet = t:group { model = "environmental-sensor-v1", count = 1000, group =
       },
       {
         name = "t:check",
-        args = { arg("name", "string", "what is true when it passes"), any("condition", "nil and false fail"), tags },
+        args = { arg("name", "string", "what is true when it passes"), any("condition", "nil and false fail"),
+          optional("tags", "table|string", "tags; a text is the reason, which the log shows if the check failed") },
         returns = { { "any", "the condition" } },
         text = "Records a check. A failed one makes the run fail (exit code 99) and lets it go on.",
-        example = [[t:check("all are back", fleet:count "connected" == fleet:count())]],
+        example = [[
+t:check("all are back", fleet:count "connected" == fleet:count())
+t:check("the answer came", answers:expect { match = { status = "ok" } })]],
       },
       {
         name = "t:fail",
@@ -287,7 +290,7 @@ fleet:start(function(k) return math.sqrt(k) / 10 end)]],
         args = { { name = "wanted", options = fleet.wait_options } },
         returns = { { "table", "the counts that ended the wait" } },
         text = "Waits until as many devices are in each of the named states.",
-        errors = [[After the timeout: `group "env": waited 60 s for 1000 connected, reached 412 (588 starting; refused or lost: …)`.]],
+        errors = [[After the timeout: `group "env": waited 60 s for 1000 connected, reached 412 (588 starting; reasons: 580× connection refused)`.]],
         example = [[fleet:wait { connected = "95%", timeout = "2m" }]],
       },
       {

@@ -122,7 +122,7 @@ function Fleet:start(given)
   return answer.devices
 end
 
--- " (588 starting; refused or lost: 580× connection refused)" for errors of waits.
+-- " (588 starting; reasons: 580× connection refused)" for errors of waits.
 local function situation(counts, skip)
   local parts = {}
   for _, state in ipairs(fleet.states) do
@@ -136,7 +136,7 @@ local function situation(counts, skip)
   end
   local text = table.concat(parts, ", ")
   if #reasons > 0 then
-    text = text .. (text == "" and "" or "; ") .. "refused or lost: " .. table.concat(reasons, "; ")
+    text = text .. (text == "" and "" or "; ") .. "reasons: " .. table.concat(reasons, "; ")
   end
   return text == "" and "" or " (" .. text .. ")"
 end

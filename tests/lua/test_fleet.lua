@@ -168,7 +168,7 @@ function TestWait:test_a_timeout_tells_what_happened()
   counts = { connected = 412, starting = 588, reasons = { { text = "127.0.0.1:1: Connection refused", count = 580 } } }
   local text = message_of(function(t) group(t):wait { connected = "100%", timeout = "300ms" } end)
   luaunit.assertStrContains(text, 'group "env": waited 300 ms for 1000 connected, reached 412 (588 starting; '
-    .. "refused or lost: 580× 127.0.0.1:1: Connection refused)")
+    .. "reasons: 580× 127.0.0.1:1: Connection refused)")
   luaunit.assertStrContains(text, "test_fleet.lua:")
 end
 

@@ -222,10 +222,14 @@ function TestRun:test_check_returns_its_condition()
   local results = {}
   run { run = function(t)
     results = { t:check("a", true), t:check("b", nil) or "none", t:check("c", 5, { part = "x" }) }
+    t:check("d", nil, "waited in vain")
+    t:check("e", true, "not told")
   end }
   luaunit.assertEquals(results, { true, "none", 5 })
   luaunit.assertEquals(fake.checks[2], { name = "b", passed = false })
   luaunit.assertEquals(fake.checks[3], { name = "c", passed = true, tags = { part = "x" } })
+  luaunit.assertEquals(fake.checks[4], { name = "d", passed = false })
+  luaunit.assertEquals(fake.logs, { 'warn: check "d": waited in vain' })
 end
 
 function TestRun:test_an_error_in_a_spawned_task_ends_the_run()

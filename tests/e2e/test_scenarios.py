@@ -1,0 +1,50 @@
+"""The shipped scenarios run as they are, in small, and fail when what they look for does not happen."""
+
+import pathlib
+import re
+
+import pytest
+
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "scenarios"
+
+SMALL = {
+    "quickstart": {"devices": 50, "hold": "1s"},
+    "ramp": {"devices": 40, "ramp": "1s", "plateau": "500ms"},
+    "chaos": {"devices": 20, "scale": 0.005},
+    "reconnect-storm": {"devices": 50, "storms": 2, "calm": "100ms"},
+    "commands": {"gateways": 8},
+    "ecg-alert": {"monitors": 5, "quiet": "1s"},
+    "gateway": {"gateways": 3},
+    "replay": {"devices": 3, "rows": 2},
+    "custom-generator": {"gauges": 5, "cycle": 2},
+    "custom-strategy": {"devices": 50, "minutes": 0.02},
+    "ci-smoke": {"devices": 20, "hold": "500ms"},
+}
+
+
+def run(iotix, name, broker, **options):
+    arguments = [part for key, value in options.items() for part in ("-e", f"{key}={value}")]
+    return iotix("run", FOLDER / f"{name}.lua", "--broker", broker.address, *arguments)
+
+
+def test_every_scenario_is_tried():
+    assert {file.stem for file in FOLDER.glob("*.lua")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_passes(name, broker, iotix):
+    ended = run(iotix, name, broker, **SMALL[name]).expect(0, r"PASSED")
+    assert "✗" not in ended.out, ended.describe()
+
+
+def test_alert_that_does_not_come_fails_the_run(broker, iotix):
+    run(iotix, "ecg-alert", broker, **SMALL["ecg-alert"], rate=80).expect(99, r"✗ the alert came")
+
+
+def test_headers_name_only_options_that_exist():
+    for file in FOLDER.glob("*.lua"):
+        text = file.read_text(encoding="utf-8")
+        header = "".join(line for line in text.splitlines(keepends=True)[:3])
+        declared = re.search(r"options = \{(.*?)\}", text, re.DOTALL).group(1)
+        for name in re.findall(r"-e (\w+)=", header):
+            assert re.search(rf"\b{name} =", declared), f"{file.name}: no option {name}"
