@@ -36,6 +36,7 @@ static const char *const trend_docs[IX_T_COUNT] = {
     [IX_T_SERVICE] = "time from the send to the acknowledgement",
     [IX_T_LATENESS] = "time from the due instant to the send: the generator's own delay",
     [IX_T_OUTAGE] = "time from a loss or drop to accepted again",
+    [IX_T_SCHEDULE] = "time from the instant of a start or drop to its doing",
 };
 
 static const char *const status_docs[IX_D_STATUS_COUNT] = {

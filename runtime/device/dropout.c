@@ -167,6 +167,7 @@ void ix_device_drop_due(struct ix_device *d, uint64_t now_ns)
     }
     metrics_of(state)->dropped++;
     ix_device_count(d, IX_C_DROPPED, 1);
+    ix_device_trend(d, IX_T_SCHEDULE, instant, now_ns);
     row->flags |= IX_ROW_DROP_HELD;
     row->drop_until_ns = UINT64_MAX;
     if (state->reconnect)

@@ -61,6 +61,7 @@ static void orders_due(struct ix_device *d, uint64_t now_ns)
     struct ix_device_row *row = d->row;
     if ((row->flags & IX_ROW_PLANNED) && row->planned_ns <= now_ns) {
         row->flags &= (uint8_t)~IX_ROW_PLANNED;
+        ix_device_trend(d, IX_T_SCHEDULE, row->planned_ns, now_ns);
         if (d->group->launch.sequence > row->launch_sequence)
             ix_device_start(d, d->group->launch.sequence);
     }

@@ -50,6 +50,7 @@ enum ix_trend {
     IX_T_SERVICE,  /* send to acknowledgement */
     IX_T_LATENESS, /* due instant to send */
     IX_T_OUTAGE,   /* loss or drop to accepted again */
+    IX_T_SCHEDULE, /* instant of a start or drop by a strategy to its doing */
     IX_T_COUNT
 };
 extern const char *const ix_trend_names[IX_T_COUNT]; /* "connect.time", "publish.latency", … */
