@@ -128,9 +128,9 @@ local fleet = t:group { model = "environmental-sensor-v1", count = 1000, group =
       },
       {
         name = "t:device",
-        args = { { name = "device", options = fleet.group_options } },
+        args = { { name = "device", options = fleet.device_options } },
         returns = { { "iotix.Device", "the device" } },
-        text = "Creates a single device: a group of one. `count` is not allowed.",
+        text = "Creates a single device: a group of one, with index 0.",
       },
       {
         name = "t:sleep",

@@ -28,9 +28,14 @@ fleet.group_options = {
   tags = { type = "table", doc = "tags of the group's metrics" },
 }
 
--- t:group, t:device.
-function fleet.create(what, given)
-  local wanted = options.check(what, given, fleet.group_options)
+fleet.device_options = {}
+for name, spec in pairs(fleet.group_options) do
+  fleet.device_options[name] = name ~= "count" and spec or nil
+end
+
+-- t:group and, with the other description, t:device.
+function fleet.create(what, given, specs)
+  local wanted = options.check(what, given, specs)
   local answer = host.call(what, "group.create", wanted)
   return setmetatable({
     id = answer.group,
@@ -242,7 +247,7 @@ function Fleet:wait(given)
 end
 
 fleet.dropout_options = {
-  count = { type = "count", min = 1, doc = "how many of the running devices; wins over percentage" },
+  count = { type = "count", doc = "how many of the running devices; wins over percentage" },
   percentage = { type = "number", min = 0, max = 100, doc = "share of the running devices; neither: all" },
   mode = { type = "string", default = "abort", values = { "abort", "close", "silent" },
     doc = "abort: reset the connection, so that the will is published; close: politely; silent: stop talking" },

@@ -22,14 +22,11 @@ function t.new(values)
 end
 
 function T:group(given)
-  return fleet.create("t:group", given)
+  return fleet.create("t:group", given, fleet.group_options)
 end
 
 function T:device(given)
-  if type(given) == "table" and given.count ~= nil then
-    errors.raise 't:device: unknown option "count": t:group makes several'
-  end
-  return device.new(fleet.create("t:device", given), 0)
+  return device.new(fleet.create("t:device", given, fleet.device_options), 0)
 end
 
 function T:sleep(duration)

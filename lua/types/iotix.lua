@@ -90,13 +90,12 @@ function T:group(group) end
 
 ---@class iotix.T.device.device
 ---@field connection? table laid over the model's connection
----@field count? integer|string how many devices
 ---@field group? string the group's id; default: chosen
 ---@field id? string pattern of device ids with {index} in it; default "{groupId}-{index}"
 ---@field model string|table a model's id, a file's path, or a model as a table
 ---@field tags? table tags of the group's metrics
 
----Creates a single device: a group of one. `count` is not allowed.
+---Creates a single device: a group of one, with index 0.
 ---@param device iotix.T.device.device
 ---@return iotix.Device # the device
 function T:device(device) end

@@ -41,6 +41,16 @@ def test_alert_that_does_not_come_fails_the_run(broker, iotix):
     run(iotix, "ecg-alert", broker, **SMALL["ecg-alert"], rate=80).expect(99, r"✗ the alert came")
 
 
+def test_metrics_of_the_reference_exist(broker, iotix, write):
+    reference = (FOLDER.parent / "lua" / "README.md").read_text(encoding="utf-8")
+    table = reference.split("## Metrics")[1].split("## Strategies")[0]
+    names = [name for row in re.findall(r"(?m)^\| (`.*?) \|", table) for name in re.findall(r"`([\w.]+)`", row)]
+    assert len(names) > 30
+    lines = "\n".join(f't:metric "{name}"' for name in [*names, "mqtt.publish.latency"] if name != "checks")
+    write("m.lua", f'return require("iotix").scenario {{ name = "m", run = function(t)\n{lines}\nend }}')
+    iotix("run", "m.lua", "--broker", broker.address).expect(0)
+
+
 def test_headers_name_only_options_that_exist():
     for file in FOLDER.glob("*.lua"):
         text = file.read_text(encoding="utf-8")

@@ -69,7 +69,7 @@ function TestGroup:test_wrong_options_name_the_line()
   luaunit.assertStrContains(message_of(function(t) t:group { count = 3 } end), '"model" is missing')
   luaunit.assertStrContains(message_of(function(t) t:group { model = "m", count = 0 } end), "at least 1")
   luaunit.assertStrContains(message_of(function(t) t:group { model = "m", count = "many" } end), '"many"')
-  luaunit.assertStrContains(message_of(function(t) t:device { model = "m", count = 3 } end), "t:group")
+  luaunit.assertStrContains(message_of(function(t) t:device { model = "m", count = 3 } end), 'unknown option "count"')
 end
 
 function TestGroup:test_a_refused_model_is_a_configuration_error()
