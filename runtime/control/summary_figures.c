@@ -249,7 +249,7 @@ static void put_times(struct ix_page *page, const struct ix_snapshot *final)
     put_times_row(page, "publish lateness", &trends[IX_T_LATENESS], &few);
     put_times_row(page, "connect time", &trends[IX_T_CONNECT], &few);
     put_times_row(page, "outage", &trends[IX_T_OUTAGE], &few);
-    put_times_row(page, "start/drop lateness", &trends[IX_T_SCHEDULE], &few);
+    put_times_row(page, "schedule lateness", &trends[IX_T_SCHEDULE], &few);
     if (few)
         ix_buf_str(page->out, "  * fewer than 100 samples: p99 is the largest of them\n");
 }
