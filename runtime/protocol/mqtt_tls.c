@@ -59,6 +59,9 @@ static void on_info(const SSL *ssl, int where, int value)
         link = connecting;
     if (link == NULL)
         return;
+    if ((where & SSL_CB_HANDSHAKE_DONE) != 0)
+        link->handshaking =
+            false; /* the connection may end in the same call: then it was not the handshake */
     if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value & 0xff) != SSL3_AD_CLOSE_NOTIFY)
         link->alert = (uint8_t)value;
     if ((where & SSL_CB_WRITE_ALERT) == SSL_CB_WRITE_ALERT && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE)
