@@ -66,9 +66,28 @@ static int is_loading(lua_State *L)
     return 1;
 }
 
+/* os.exit of tools closes the state first, so that a checker of memory sees only what is really lost. */
+static int tool_exit(lua_State *L)
+{
+    struct ix_script *script = ix_script_of(L);
+    int code = lua_isboolean(L, 1) ? !lua_toboolean(L, 1) : (int)luaL_optinteger(L, 1, 0);
+    lua_close(script->L);
+    exit(code);
+}
+
+static void replace_exit(lua_State *L)
+{
+    lua_getglobal(L, "os");
+    lua_pushcfunction(L, tool_exit);
+    lua_setfield(L, -2, "exit");
+    lua_pop(L, 1);
+}
+
 void ix_prelude_run(struct ix_script *script)
 {
     lua_State *L = script->L;
+    if (script->config.role == IX_ROLE_TOOL)
+        replace_exit(L);
     if (luaL_loadbuffer(L, prelude, sizeof prelude - 1, "=iotix"))
         lua_error(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
