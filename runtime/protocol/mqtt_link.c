@@ -135,7 +135,7 @@ void ix_mqtt_link_end(struct ix_mqtt_link *link, const char *reason)
 
 void ix_mqtt_link_fault(struct ix_mqtt_link *link, int code, int error)
 {
-    const char *reason = link->transport->tls != NULL ? ix_mqtt_tls_reason(link, code) : NULL;
+    const char *reason = link->transport->tls != NULL ? ix_mqtt_tls_reason(link, code, error) : NULL;
     ix_mqtt_link_end(link, reason != NULL ? reason : ix_mqtt_loss_text(code, error));
 }
 

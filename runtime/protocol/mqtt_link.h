@@ -99,7 +99,7 @@ void ix_mqtt_tls_attach(struct ix_mqtt_link *link, int error);
 /* After each step of a handshake, with the library's code and the errno: is it done, or has it failed? */
 void ix_mqtt_tls_step(struct ix_mqtt_link *link, int code, int error);
 /* Why a connection failed as far as TLS knows, NULL if it does not. */
-const char *ix_mqtt_tls_reason(const struct ix_mqtt_link *link, int code);
+const char *ix_mqtt_tls_reason(const struct ix_mqtt_link *link, int code, int error);
 
 /* mqtt_reason.c: short, stable, lower case texts. */
 const char *ix_mqtt_connack_text(int version, int code);

@@ -192,13 +192,15 @@ static const char *alert_text(uint8_t code)
     return texts[code];
 }
 
-const char *ix_mqtt_tls_reason(const struct ix_mqtt_link *link, int code)
+const char *ix_mqtt_tls_reason(const struct ix_mqtt_link *link, int code, int error)
 {
     if (link->rejected != X509_V_OK)
         return certificate_text(link->rejected);
     if (link->alert != 0)
         return alert_text(link->alert);
-    if (link->handshaking)
+    /* The library's way to say that TLS failed on a connection whose handshake was done, if only just now. */
+    bool done = code == MOSQ_ERR_ERRNO && error == EPROTO;
+    if (link->handshaking && !done)
         return code == MOSQ_ERR_TLS ? "TLS handshake failed" : NULL;
     /* With TLS 1.3 a server judges our certificate after we have finished, and its alert may be overtaken by
      * the end of the connection. */
