@@ -321,7 +321,7 @@ outage:wait()]],
         name = "fleet:each",
         args = { arg("f", "function", "f(device), runs in the workers (see Devices in workers)"),
           { name = "which", options = fleet.each_options, optional = true } },
-        returns = { { "integer", "devices visited" }, { "integer", "how many of the calls failed" } },
+        returns = { { "integer", "devices visited" }, { "integer", "how many of the calls failed: by an error, or by returning false" } },
         text = "Calls a function with each device, where the device lives. The function travels: its upvalues must be plain data "
           .. "or modules, else an error names the one that is not.",
         example = [[fleet:each(function(device) device:publish(nil, { status = "audit", index = device.index }) end)]],

@@ -334,7 +334,7 @@ function Fleet:command(name, parameters)
     errors.raise("fleet:command: parameters: %s", problem)
   end
   local f = host.pack("fleet:command", function(d)
-    d:command(name, text)
+    return d:command(name, text) == true
   end)
   local answer = call(self, "command", "group.each", { ["function"] = f })
   return answer.devices, answer.errors

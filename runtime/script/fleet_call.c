@@ -111,9 +111,14 @@ static int call(struct visit *visit, struct ix_device *d, struct ix_entry *entry
 
 static void visit_each(void *context, struct ix_device *d)
 {
+    struct visit *visit = context;
     struct ix_entry entry;
-    if (call(context, d, &entry) != -ELOOP)
-        ix_leave(&entry);
+    int code = call(visit, d, &entry);
+    if (code == -ELOOP)
+        return;
+    if (code == 0 && lua_isboolean(entry.L, -1) && !lua_toboolean(entry.L, -1))
+        visit->errors++;
+    ix_leave(&entry);
 }
 
 int ix_script_each(struct ix_script *script, struct ix_engine *engine, const char *group,

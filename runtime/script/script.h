@@ -88,7 +88,7 @@ bool ix_script_message(struct ix_script *script, uint64_t id, const struct ix_me
 struct ix_hooks ix_script_hooks(struct ix_script *script);
 
 /* Calls a packed function with each of the devices [first, first + count) of a group that live here.
- * *errors: how many calls failed (each one counted and logged). */
+ * *errors: how many calls failed: by an error, each one counted and logged, or by returning false. */
 int ix_script_each(struct ix_script *script, struct ix_engine *engine, const char *group,
                    const char *function, size_t function_len, uint64_t first, uint64_t count,
                    uint64_t *visited, uint64_t *errors, struct ix_error *err);

@@ -254,8 +254,8 @@ class Observer:
         raise AssertionError(f"messages still come after {timeout} s")
 
     def close(self):
+        self._client.disconnect()  # first: else the loop sleeps until its next turn, a second later
         self._client.loop_stop()
-        self._client.disconnect()
 
 
 def device_of(message):
