@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -98,6 +99,15 @@ void ix_log(enum ix_log_level level, const char *format, ...)
     if (len >= (int)sizeof(line))
         memcpy(line + sizeof(line) - 4, "...", 4);
     write_line(level, line);
+}
+
+void ix_log_always(enum ix_log_level level, const char *text)
+{
+    if (level > state.level)
+        return;
+    char *line = ix_strdup(text);
+    write_line(level, line);
+    free(line);
 }
 
 static struct pair *find_pair(const char *group, const char *reason)

@@ -19,6 +19,9 @@ void ix_log_set_sink(ix_log_sink *sink, void *context);
 
 void ix_log(enum ix_log_level level, const char *format, ...) IX_PRINTF(2, 3);
 
+/* A line that is never left out: what a scenario says itself. */
+void ix_log_always(enum ix_log_level level, const char *text);
+
 /* One occurrence of `reason` for `group`. The first is logged at once; further ones of the pair are counted
  * and logged as one line by ix_log_flush, after 1 s, 2 s, 4 s and so on up to 32 s while it goes on. */
 void ix_log_repeat(enum ix_log_level level, const char *group, const char *reason);

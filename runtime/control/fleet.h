@@ -17,8 +17,10 @@ struct ix_fleet_config {
     struct ix_workers *workers;
     uint32_t base_workers; /* started first, one per core; more follow as descriptors demand */
     uint64_t seed;
-    /* code 0 with a result (reference given away), or < 0 with a message. */
-    void (*done)(void *context, uint64_t ticket, int code, json_t *result, const char *message);
+    /* code 0 with a result (reference given away), or < 0 with a message. `is_record`: launches, stops,
+     * dropouts and settings; else calls into devices. */
+    void (*done)(void *context, uint64_t ticket, bool is_record, int code, json_t *result,
+                 const char *message);
     void *context;
 };
 

@@ -75,8 +75,8 @@ void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r)
         if (r->kind == REQUEST_EACH && r->code == 0)
             r->result =
                 json_pack("{s:I, s:I}", "devices", (json_int_t)r->devices, "errors", (json_int_t)r->errors);
-        fleet->config.done(fleet->config.context, r->ticket, r->code, r->code ? NULL : json_incref(r->result),
-                           r->code ? reason_of(fleet, r) : "");
+        fleet->config.done(fleet->config.context, r->ticket, r->kind == REQUEST_RECORD, r->code,
+                           r->code ? NULL : json_incref(r->result), r->code ? reason_of(fleet, r) : "");
     } else if (r->code < 0) {
         note_broken_spec(fleet, r);
     }

@@ -82,6 +82,12 @@ static char *id_of(const char *text, size_t len)
 static bool note_id(struct places *p, char *id, const char *wanted)
 {
     bool same = id && strcmp(id, wanted) == 0;
+    for (size_t i = 0; id && i < p->id_count; i++) {
+        if (strcmp(p->ids[i], id) == 0) {
+            free(id);
+            return same;
+        }
+    }
     if (id && !same && p->id_count < IDS_MAX)
         p->ids[p->id_count++] = id;
     else

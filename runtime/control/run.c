@@ -32,11 +32,14 @@ void ix_run_complete(struct ix_run *run, uint64_t ticket, int code, json_t *resu
     ix_loop_defer(&run->loop, deliver, c);
 }
 
-static void on_fleet_done(void *context, uint64_t ticket, int code, json_t *result, const char *message)
+static void on_fleet_done(void *context, uint64_t ticket, bool is_record, int code, json_t *result,
+                          const char *message)
 {
-    /* What workers refuse without a traceback is no fault of a script: a file, a limit, a setting. */
-    if (code < 0 && !strstr(message, "stack traceback"))
+    /* A record that workers refuse names a wrong file, limit or setting, unless Lua itself failed. */
+    if (is_record && code < 0 && code != IX_SCRIPT_ERROR)
         code = IX_HOST_CONFIGURATION;
+    else if (code == IX_HOST_CONFIGURATION)
+        code = -EBADMSG;
     if (ticket)
         ix_run_complete(context, ticket, code, result, message);
     else

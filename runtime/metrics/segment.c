@@ -36,8 +36,7 @@ const char *const ix_counter_names[IX_C_COUNT] = {
 const char *const ix_trend_names[IX_T_COUNT] = {
     [IX_T_CONNECT] = "connect.time",     [IX_T_RESPONSE] = "publish.latency",
     [IX_T_SERVICE] = "publish.service",  [IX_T_LATENESS] = "publish.lateness",
-    [IX_T_OUTAGE] = "connection.outage",
-    [IX_T_SCHEDULE] = "schedule.lateness",
+    [IX_T_OUTAGE] = "connection.outage", [IX_T_SCHEDULE] = "schedule.lateness",
 };
 
 const char *const ix_status_names[IX_D_STATUS_COUNT] = {

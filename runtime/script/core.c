@@ -104,7 +104,10 @@ static int core_log(lua_State *L)
     enum ix_log_level level;
     const char *name = luaL_checkstring(L, 1), *text = luaL_checkstring(L, 2);
     luaL_argcheck(L, ix_log_parse_level(name, &level) == 0, 1, "level error, warn, info or debug");
-    ix_log(level, "%s", text);
+    if (ix_script_of(L)->config.role == IX_ROLE_WORKER)
+        ix_log(level, "%s", text);
+    else
+        ix_log_always(level, text);
     return 0;
 }
 

@@ -1,30 +1,36 @@
 /* What a scenario can ask of the controller: named operations with JSON arguments and results, the same ones
  * that the REST services use. control/ implements them; Lua reaches them by `core.call` (lua/iotix).
  *
- * Instants and durations are milliseconds unless the name says otherwise; packed functions
- * (script/function.h) are base64 texts.
+ * Durations are milliseconds; packed functions (script/function.h) are base64 texts; "?" marks what may be
+ * missing; "later" marks answers that come when workers have given theirs. */
+/* clang-format off
  *
  *  operation        arguments → result
+ *
  *  group.create     group? model(id, path or object) count id? connection{}? tags{}? → group count model
- *  group.launch     group strategy settings{} function? → devices (that this call launches)
- *  group.stop       group drainMs? → devices
+ *  group.launch     group strategy settings{} function? → later: devices (that this call launches)
+ *  group.stop       group drainMs? → later: devices
  *  group.dropout    group strategy settings{} function? count? percentage? select? mode? reconnect?
- *                   reconnectDelayMs?  → (later) id eligible chosen
- *  dropout.status   id → eligible chosen dropped alreadyGone back ended cancelled done backMs{p50 p90 p99
- * p100} dropout.cancel   id → {} group.counts     group? → count created starting running stopping stopped
- * dropped error connected connecting sent received group.set        group attribute changes index? → {}
- *  group.each       group function first? count? → (later) devices errors
- *  device.start     group index → {} · device.stop the same
- *  device.do        group index function → (later) the function's result as JSON (device:publish, :value …)
- *  device.command   group index name parameters{} → (later) {}
+ *                   reconnectDelayMs? → later: id eligible chosen
+ *  dropout.status   id → eligible chosen dropped alreadyGone back ended cancelled done
+ *                   backMs{p50 p90 p99 p100}
+ *  dropout.cancel   id → later: {}
+ *  group.counts     group? reasons? → count created starting running stopping stopped dropped error connected
+ *                   sent acked received reasons[{text count}]?
+ *  group.set        group attribute changes index? → later: {}
+ *  group.each       group function first? count? → later: devices errors
+ *  device.start     group index → later: {} · device.stop the same
+ *  device.do        group index function → later: the function's result (device:publish, :value …)
+ *  device.command   group index name parameters{} → later: {}
  *  metric.get       name tags{}? → kind count value min max avg med p90 p95 p99 rate
- *  metric.add       kind name tags{}? value → {}
+ *  metric.add       kind name tags? value? → {} (without value: only declared)
  *  check.add        name passed tags{}? → {}
  *  event.add        name data? → {}
- *  subscribe.open   topic qos? limit? → (later) id
+ *  subscribe.open   topic qos? limit? username? password? → later: id
  *  subscribe.stats  id → received dropped · subscribe.close id → {}
- *  http.request     method url headers{}? body? timeoutMs? → (later) status headers{} body latencyMs
- */
+ *  http.request     method url headers{}? body? timeoutMs? → later: status headers{} body latencyMs
+ *
+ * clang-format on */
 #ifndef IX_SCRIPT_HOST_H
 #define IX_SCRIPT_HOST_H
 

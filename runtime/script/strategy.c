@@ -75,7 +75,7 @@ static int run(struct request *request, struct ix_error *err)
     lua_rawgeti(L, LUA_REGISTRYINDEX, schedule->at_ref);
     int code = ix_entry_try(&entry, 2, 0, err);
     ix_leave(&entry);
-    return code < 0 ? -EINVAL : 0;
+    return code;
 }
 
 static int schedule_at(void *context, uint64_t first, uint64_t stride, size_t count, double *seconds,
@@ -166,5 +166,5 @@ int ix_schedule_open(void *context, const struct ix_strategy_spec *spec, uint64_
         *schedule = (struct ix_schedule){schedule_at, schedule_at_places, schedule_close, s};
     }
     ix_leave(&entry);
-    return code < 0 ? -EINVAL : 0;
+    return code;
 }
