@@ -26,7 +26,8 @@
  *
  *  pack(fn)                    → base64 text of a function with its plain-data upvalues; raises an error
  *                              that names one that is not. Upvalues may also be loaded modules, and functions
- * in them: they travel by name unpack(text)                → function | nil, message
+ *                              in them: they travel by name
+ *  unpack(text)                → function | nil, message
  *
  *  scenario(table)             declares the scenario; the file must return the same table. → the table
  *  handler(kind, name)         → what a handler file returns (generators, behaviors, strategies/launch,
@@ -60,9 +61,9 @@
  *                   command(device, name, parameters), timer(device, name), stop(device)
  *
  * Devices, in workers: fields id index group model status ("running", …) state (a table for scripts, dropped
- * when the device stops); publish(topic, payload[, {qos, retain}]),
- * value(name), values(), set(name, value), disconnect{mode, reconnectDelayMs}, after(seconds, fn|name),
- * every(seconds, fn|name), random([m[, n]]), event(name, data), log(text), render(text[, parameters]),
+ * when the device stops); publish(topic, payload[, {qos, retain}]), value(name), values(), set(name, value),
+ * disconnect{mode, reconnectDelayMs}, after(seconds, fn|name), every(seconds, fn|name), random([m[, n]]),
+ * event(name, data), log(text), holds(condition), command(name, json), render(text[, parameters]),
  * render_json(json text[, parameters]). */
 #ifndef IX_SCRIPT_CORE_H
 #define IX_SCRIPT_CORE_H
