@@ -291,7 +291,7 @@ function Fleet:dropout(dropout) end
 ---@param f function f(device), runs in the workers (see Devices in workers)
 ---@param which? iotix.Fleet.each.which
 ---@return integer # devices visited
----@return integer # how many of the calls failed
+---@return integer # how many of the calls failed: by an error, or by returning false
 function Fleet:each(f, which) end
 
 ---One device.
