@@ -3,6 +3,8 @@
 #include "loop/child.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -11,12 +13,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define READY_TIMEOUT_NS 5000000000ull
 #define PROBE_PAUSE_MS   10
 #define PORT_ATTEMPTS    8
 #define LOG_TAIL         600
+#define BACKLOG          8192 /* or net.core.somaxconn */
 
 /* Where the child finds what it was given. */
 #define CONFIG_FD 3
@@ -217,6 +221,39 @@ static void spawn(struct ix_broker *broker)
         try_connect(broker);
 }
 
+/* --- Room for connections that wait to be accepted. */
+
+/* mosquitto lets 100 connections wait. Of a thousand devices that connect at one instant, most would be
+ * turned away by the kernel, and try again after a second: what a run then measured would be this limit.
+ * Whoever holds a listening socket may raise it. Where that is not allowed (a container without
+ * CAP_SYS_PTRACE) it stays. */
+static void raise_backlog_of(int process, int fd)
+{
+    int own = (int)syscall(SYS_pidfd_getfd, process, fd, 0);
+    int listens = 0;
+    socklen_t len = sizeof(listens);
+    if (own < 0)
+        return;
+    if (getsockopt(own, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens)
+        (void)listen(own, BACKLOG);
+    close(own);
+}
+
+static void raise_backlog(const struct ix_broker *broker)
+{
+    char folder[64];
+    snprintf(folder, sizeof(folder), "/proc/%d/fd", ix_broker_pid(broker));
+    int process = (int)syscall(SYS_pidfd_open, ix_broker_pid(broker), 0);
+    DIR *descriptors = process >= 0 ? opendir(folder) : NULL;
+    for (struct dirent *entry; descriptors != NULL && (entry = readdir(descriptors)) != NULL;)
+        if (isdigit((unsigned char)entry->d_name[0]))
+            raise_backlog_of(process, atoi(entry->d_name));
+    if (descriptors != NULL)
+        closedir(descriptors);
+    if (process >= 0)
+        close(process);
+}
+
 /* --- Is it ready? */
 
 static void release(struct ix_broker *broker)
@@ -247,8 +284,10 @@ static void on_accepted_closed(uv_handle_t *handle)
 {
     struct ix_broker *broker = handle->data;
     broker->probing = false;
-    if (!broker->stopped && broker->state == STARTING && !broker->exited)
+    if (!broker->stopped && broker->state == STARTING && !broker->exited) {
+        raise_backlog(broker);
         report_ready(broker, NULL);
+    }
     release(broker);
 }
 

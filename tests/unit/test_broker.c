@@ -1,6 +1,8 @@
 /* The embedded broker: where it listens, what it says when it cannot, and that nothing of it stays behind. */
 #include "mqtt_fixture.h"
 
+#include <poll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static int processes_of(const char *program)
@@ -88,6 +90,56 @@ static void test_what_it_says_is_passed_on(void **state)
     assert_non_null(strstr(broker_problem, "ended with status"));
     run_for(50);
     assert_int_equal(broker_ready, 1);
+}
+
+/* Is it allowed to take a descriptor from a child? Some containers forbid that. */
+static bool descriptors_can_be_taken(void)
+{
+    int process = (int)syscall(SYS_pidfd_open, ix_broker_pid(broker), 0);
+    int taken = (int)syscall(SYS_pidfd_getfd, process, 0, 0);
+    close(process);
+    return taken >= 0 && close(taken) == 0;
+}
+
+static int longest_queue(void)
+{
+    int value = 0;
+    FILE *file = fopen("/proc/sys/net/core/somaxconn", "r");
+    if (file != NULL && fscanf(file, "%d", &value) != 1)
+        value = 0;
+    if (file != NULL)
+        fclose(file);
+    return value;
+}
+
+#define AT_ONCE 400
+
+static void test_many_may_connect_at_once(void **state)
+{
+    (void)state;
+    struct ix_broker_config config = {.ready = on_broker_ready};
+    struct ix_error err;
+    int fds[AT_ONCE], connected = 0;
+    broker_ready = 0;
+    assert_int_equal(ix_broker_start(&loop, &config, &broker, &err), 0);
+    wait_for(&broker_ready, 1);
+    int expected = descriptors_can_be_taken() && longest_queue() >= AT_ONCE ? AT_ONCE : 100;
+    assert_int_equal(kill(ix_broker_pid(broker), SIGSTOP), 0); /* accepts nothing */
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(ix_broker_port(broker)),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (int i = 0; i < AT_ONCE; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        assert_true(fds[i] >= 0);
+        if (connect(fds[i], (struct sockaddr *)&address, sizeof(address)) != 0)
+            assert_int_equal(errno, EINPROGRESS);
+        struct pollfd poller = {.fd = fds[i], .events = POLLOUT};
+        connected += connected == i && poll(&poller, 1, 500) == 1;
+    }
+    assert_true(connected >= expected);
+    for (int i = 0; i < AT_ONCE; i++)
+        close(fds[i]);
+    assert_int_equal(kill(ix_broker_pid(broker), SIGCONT), 0);
 }
 
 static void stop_when_ready(void *context, const struct ix_error *failure)
@@ -186,6 +238,7 @@ int main(int argc, char **argv)
         WITH_LOOP(test_a_taken_port_is_refused_at_once),
         WITH_LOOP(test_a_given_port_is_used),
         WITH_LOOP(test_what_it_says_is_passed_on),
+        WITH_LOOP(test_many_may_connect_at_once),
         WITH_LOOP(test_it_may_be_stopped_at_any_moment),
         WITH_LOOP(test_a_missing_mosquitto_says_what_to_install),
         cmocka_unit_test(test_the_exec_child_is_not_for_people),
