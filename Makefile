@@ -29,7 +29,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/u
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 RUNS     ?= 20000
 
-.PHONY: all deps run test unit-programs fuzz fuzz-programs lint format bench install clean help
+.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench install clean help
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/iotix
@@ -59,6 +59,10 @@ fuzz: deps
 
 fuzz-programs: $(FUZZ)
 	@for program in $(FUZZ); do $$program $(RUNS) || exit 1; done
+
+## make coverage  lines of C that the unit and Lua tests reach
+coverage: deps
+	@tests/coverage.sh
 
 ## make lint      formatting, layering, banned functions, Lua and Python checks
 lint: deps

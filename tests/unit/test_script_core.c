@@ -235,7 +235,7 @@ static void strategy_faults_name_file_line_and_place(void **state)
     assert_int_equal(schedule.at(schedule.context, 0, 1, 5, seconds, &err), 0);
     for (uint64_t place = 5; place <= 7; place++) {
         char part[64];
-        assert_int_equal(schedule.at(schedule.context, place, 1, 1, seconds, &err), -EINVAL);
+        assert_int_equal(schedule.at(schedule.context, place, 1, 1, seconds, &err), IX_SCRIPT_ERROR);
         snprintf(part, sizeof part, "device %d of the schedule", (int)place);
         assert_non_null(strstr(err.text, part));
         assert_non_null(strstr(err.text, "strategies/launch/odd.lua:2"));
