@@ -167,11 +167,10 @@ static struct ix_strategy_spec copy_strategy(const struct ix_strategy_spec *from
 
 /* Asks the group's workers with `type` and this payload; what is not ready is not asked. */
 static void ask(struct ix_fleet *fleet, const struct group *g, struct request *r, uint8_t type,
-                const struct ix_buf *payload, int only)
+                const struct ix_buf *payload)
 {
     for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
-        if (bit_get(g->on, i) && (only < 0 || (uint32_t)only == i) &&
-            ix_workers_send(fleet->config.workers, i, type, payload) == 0)
+        if (bit_get(g->on, i) && ix_workers_send(fleet->config.workers, i, type, payload) == 0)
             ix_fleet_request_expect(r, i);
 }
 
@@ -222,7 +221,7 @@ int ix_fleet_dropout(struct ix_fleet *fleet, const char *group, const struct ix_
     ix_pack_str(&out, g->id);
     ix_pack_bytes(&out, config->select, config->select_len);
     ix_pack_u64(&out, g->count);
-    ask(fleet, g, r, IX_DOWN_ELIGIBLE, &out, -1);
+    ask(fleet, g, r, IX_DOWN_ELIGIBLE, &out);
     ix_buf_deinit(&out);
     ix_fleet_request_settle(fleet, r);
     return 0;
@@ -260,7 +259,7 @@ int ix_fleet_each(struct ix_fleet *fleet, const char *group, const char *functio
     ix_pack_bytes(&out, function, len);
     ix_pack_u64(&out, first);
     ix_pack_u64(&out, count);
-    ask(fleet, g, r, IX_DOWN_EACH, &out, -1);
+    ask(fleet, g, r, IX_DOWN_EACH, &out);
     ix_buf_deinit(&out);
     ix_fleet_request_settle(fleet, r);
     return 0;
@@ -281,46 +280,60 @@ static int home_of(struct ix_fleet *fleet, const struct group *g, uint64_t index
     return worker;
 }
 
+/* Begins the payload of a request to one device: ticket, group, index. NULL with a message if it has no worker
+ * that answers. */
+static struct request *begin_device(struct ix_fleet *fleet, const char *group, uint64_t index,
+                                    uint64_t ticket, struct ix_buf *out, int *home, struct ix_error *err)
+{
+    const struct group *g = need_group(fleet, group, err);
+    if (!g)
+        return NULL;
+    *home = home_of(fleet, g, index, err);
+    if (*home < 0)
+        return NULL;
+    struct request *r = ix_fleet_request(fleet, REQUEST_DEVICE, ++fleet->last_ticket, ticket);
+    ix_buf_init(out, REQUEST_MAX);
+    ix_pack_u64(out, r->key);
+    ix_pack_str(out, g->id);
+    ix_pack_u64(out, index);
+    return r;
+}
+
+static void send_device(struct ix_fleet *fleet, struct request *r, uint8_t type, struct ix_buf *out, int home)
+{
+    r->code = ix_workers_send(fleet->config.workers, (uint32_t)home, type, out);
+    if (r->code == 0)
+        ix_fleet_request_expect(r, (uint32_t)home);
+    else
+        r->message = ix_strdup("its worker takes no more requests at the moment");
+    ix_buf_deinit(out);
+    ix_fleet_request_settle(fleet, r);
+}
+
 int ix_fleet_device(struct ix_fleet *fleet, const char *group, uint64_t index, const char *function,
                     size_t len, uint64_t ticket, struct ix_error *err)
 {
-    struct group *g = need_group(fleet, group, err);
-    if (!g)
-        return err->code;
-    int home = home_of(fleet, g, index, err);
-    if (home < 0)
-        return home;
-    struct request *r = ix_fleet_request(fleet, REQUEST_DEVICE, ++fleet->last_ticket, ticket);
     struct ix_buf out;
-    ix_buf_init(&out, REQUEST_MAX);
-    ix_pack_u64(&out, r->key);
-    ix_pack_str(&out, g->id);
-    ix_pack_u64(&out, index);
+    int home;
+    struct request *r = begin_device(fleet, group, index, ticket, &out, &home, err);
+    if (!r)
+        return err->code;
     ix_pack_bytes(&out, function, len);
-    ask(fleet, g, r, IX_DOWN_DEVICE, &out, home);
-    ix_buf_deinit(&out);
+    send_device(fleet, r, IX_DOWN_DEVICE, &out, home);
     return 0;
 }
 
 int ix_fleet_command(struct ix_fleet *fleet, const char *group, uint64_t index, const char *name,
                      const char *json, uint64_t ticket, struct ix_error *err)
 {
-    struct group *g = need_group(fleet, group, err);
-    if (!g)
-        return err->code;
-    int home = home_of(fleet, g, index, err);
-    if (home < 0)
-        return home;
-    struct request *r = ix_fleet_request(fleet, REQUEST_DEVICE, ++fleet->last_ticket, ticket);
     struct ix_buf out;
-    ix_buf_init(&out, REQUEST_MAX);
-    ix_pack_u64(&out, r->key);
-    ix_pack_str(&out, g->id);
-    ix_pack_u64(&out, index);
+    int home;
+    struct request *r = begin_device(fleet, group, index, ticket, &out, &home, err);
+    if (!r)
+        return err->code;
     ix_pack_str(&out, name);
     ix_pack_str(&out, json);
-    ask(fleet, g, r, IX_DOWN_COMMAND, &out, home);
-    ix_buf_deinit(&out);
+    send_device(fleet, r, IX_DOWN_COMMAND, &out, home);
     return 0;
 }
 
