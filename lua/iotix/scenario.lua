@@ -139,10 +139,17 @@ end
 
 -- JSON text: what the controller needs to know before it runs.
 function scenario.describe()
+  local chosen = {}
+  for name, default in pairs(current.options) do
+    chosen[name] = default
+    if values then
+      chosen[name] = values[name]
+    end
+  end
   local text, message = json.encode {
     name = current.name,
     description = current.description,
-    options = current.options,
+    options = chosen,
     thresholds = current.thresholds,
     tags = current.tags,
     metrics = metric.declared,

@@ -34,6 +34,11 @@ static int unknown(const struct ix_command_line *line, const char *name, struct 
     return ix_fail(err, -EINVAL, "unknown option %s%s", name, suggestion);
 }
 
+static bool is_boolean(const char *word)
+{
+    return strcmp(word, "true") == 0 || strcmp(word, "false") == 0;
+}
+
 static int store(const struct ix_option *o, const char *value, struct ix_error *err)
 {
     struct ix_error why;
@@ -43,6 +48,11 @@ static int store(const struct ix_option *o, const char *value, struct ix_error *
     switch (o->kind) {
     case IX_OPT_FLAG:
         *(bool *)o->target = true;
+        break;
+    case IX_OPT_BOOL:
+        if (value && !is_boolean(value))
+            return ix_fail(err, -EINVAL, "%s %s: it must be true or false", o->name, value);
+        *(bool *)o->target = !value || strcmp(value, "true") == 0;
         break;
     case IX_OPT_TEXT:
         *(const char **)o->target = value;
@@ -82,6 +92,11 @@ static int parse_one(const struct ix_command_line *line, int argc, char **argv, 
         return unknown(line, word, err);
     if (o->kind == IX_OPT_FLAG)
         return value ? ix_fail(err, -EINVAL, "%s takes no value", o->name) : store(o, NULL, err);
+    if (o->kind == IX_OPT_BOOL) {
+        if (!value && *at + 1 < argc && is_boolean(argv[*at + 1]))
+            value = argv[++*at];
+        return store(o, value, err);
+    }
     if (!value && *at + 1 < argc)
         value = argv[++*at];
     if (!value)

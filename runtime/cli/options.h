@@ -6,6 +6,7 @@
 
 enum ix_option_kind {
     IX_OPT_FLAG,  /* bool * */
+    IX_OPT_BOOL,  /* bool *: "true" or "false" may follow; alone it is true */
     IX_OPT_TEXT,  /* const char **; the last one counts */
     IX_OPT_LIST,  /* struct ix_option_list *; repeatable */
     IX_OPT_COUNT, /* uint64_t *: "5000", "1k" */

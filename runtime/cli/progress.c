@@ -46,6 +46,13 @@ static void put_state(struct ix_buf *out, const char *name, int64_t count)
     }
 }
 
+static void put_rate(struct ix_buf *out, uint64_t count, double seconds, const char *unit)
+{
+    ix_buf_str(out, " · ");
+    ix_units_put_count(out, (uint64_t)((double)count / (seconds > 0 ? seconds : 1) + 0.5));
+    ix_buf_printf(out, " %s", unit);
+}
+
 static void describe(const struct ix_result *result, const struct ix_snapshot *now,
                      const struct ix_point *point, struct ix_buf *out)
 {
@@ -58,10 +65,10 @@ static void describe(const struct ix_result *result, const struct ix_snapshot *n
     put_state(out, "starting", now->all.by_status[IX_D_STARTING]);
     put_state(out, "dropped", now->all.by_status[IX_D_DROPPED]);
     put_state(out, "in error", now->all.by_status[IX_D_ERROR]);
-    ix_buf_str(out, " · ");
-    ix_units_put_count(out,
-                       (uint64_t)((double)point->sent / (point->seconds > 0 ? point->seconds : 1) + 0.5));
-    ix_buf_str(out, " msg/s");
+    if (point->sent || !now->all.counters[IX_C_RECEIVED])
+        put_rate(out, point->sent, point->seconds, "msg/s");
+    if (now->all.counters[IX_C_RECEIVED])
+        put_rate(out, point->received, point->seconds, "received/s");
     if (!isnan(point->latency_p99))
         ix_buf_printf(out, " · latency p99 %.*f ms", point->latency_p99 < 10 ? 1 : 0, point->latency_p99);
     if (point->never_sent)

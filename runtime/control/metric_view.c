@@ -16,6 +16,8 @@ static const char *const counter_docs[IX_C_COUNT] = {
     [IX_C_BYTES_SENT] = "payload bytes of sent messages",
     [IX_C_RECEIVED] = "messages that devices received",
     [IX_C_BYTES_RECEIVED] = "payload bytes of received messages",
+    [IX_C_SUBSCRIBED] = "subscriptions of devices that the broker accepted",
+    [IX_C_SUBSCRIBE_FAILED] = "subscriptions of devices that the broker refused",
     [IX_C_CONNECT_ATTEMPTS] = "connection attempts begun",
     [IX_C_CONNECTED] = "connections accepted, ever",
     [IX_C_REFUSED] = "connection attempts answered with a refusal",
@@ -36,6 +38,8 @@ static const char *const trend_docs[IX_T_COUNT] = {
     [IX_T_SERVICE] = "time from the send to the acknowledgement",
     [IX_T_LATENESS] = "time from the due instant to the send: the generator's own delay",
     [IX_T_OUTAGE] = "time from a loss or drop to accepted again",
+    [IX_T_RECEIVE] =
+        "time from the send to the arrival at a device, for payloads that say when they were sent",
     [IX_T_SCHEDULE] = "time from the instant of a start or drop to its doing",
 };
 

@@ -278,6 +278,8 @@ int ix_op_group_counts(struct ix_run *run, const json_t *args, uint64_t ticket, 
     for (int s = 0; s < IX_D_STATUS_COUNT; s++)
         json_object_set_new(counts, ix_status_names[s], json_integer(t.by_status[s]));
     json_object_set_new(counts, "connected", json_integer(t.connected));
+    json_object_set_new(counts, "scheduled", json_integer((json_int_t)t.counters[IX_C_SCHEDULED]));
+    json_object_set_new(counts, "subscribed", json_integer((json_int_t)t.counters[IX_C_SUBSCRIBED]));
     json_object_set_new(counts, "sent", json_integer((json_int_t)t.counters[IX_C_SENT]));
     json_object_set_new(counts, "acked", json_integer((json_int_t)t.counters[IX_C_ACKED]));
     json_object_set_new(counts, "received", json_integer((json_int_t)t.counters[IX_C_RECEIVED]));

@@ -281,7 +281,13 @@ static int load_scenario(struct ix_run *run, struct ix_error *err)
         .host = &run->host,
         .run_start_ns = run->start_ns,
     };
-    int code = ix_file_read(run->config.path, SCENARIO_MAX, &run->text, &run->text_len, err);
+    int code = 0;
+    if (run->config.text) {
+        run->text = ix_strdup(run->config.text);
+        run->text_len = strlen(run->text);
+    } else {
+        code = ix_file_read(run->config.path, SCENARIO_MAX, &run->text, &run->text_len, err);
+    }
     if (code == 0)
         code = ix_script_new(&script, &run->script, err);
     if (code < 0)
@@ -399,7 +405,7 @@ static int start(struct ix_run *run, struct ix_error *err)
     result->path = ix_strdup(run->config.path);
     result->seed = run->config.seed_given ? run->config.seed : ix_random_system();
     result->started_wall_ns = ix_clock_wall(&run->loop.clock, run->start_ns);
-    run->folder = ix_file_dirname(run->config.path);
+    run->folder = run->config.folder ? ix_strdup(run->config.folder) : ix_file_dirname(run->config.path);
     run->models =
         (struct ix_models_config){run->folder, run->config.allowed_env, run->config.allowed_env_count};
     run->host = (struct ix_host){run, ix_run_call};

@@ -158,10 +158,16 @@ static void put_never_sent(struct ix_page *page, const uint64_t *c)
     ix_buf_char(page->out, '\n');
 }
 
-static void put_received(struct ix_page *page, const uint64_t *c)
+static void put_received(struct ix_page *page, const uint64_t *c, double seconds)
 {
     struct ix_buf *out = page->out;
-    put_line(page, "received", c[IX_C_RECEIVED]);
+    if (c[IX_C_RECEIVED]) {
+        put_figure(page, "received", c[IX_C_RECEIVED]);
+        ix_buf_str(out, "   ");
+        put_rate(out, c[IX_C_RECEIVED], seconds);
+        ix_buf_str(out, " on average\n");
+    }
+    put_line(page, "refused subs", c[IX_C_SUBSCRIBE_FAILED]);
     if (c[IX_C_BYTES_SENT] || c[IX_C_BYTES_RECEIVED]) {
         ix_page_label(page, "payload");
         struct ix_buf cell;
@@ -193,9 +199,13 @@ static void put_messages(struct ix_page *page, const struct ix_result *result)
 {
     const uint64_t *c = result->final.all.counters;
     struct ix_buf *out = page->out;
-    if (!c[IX_C_SCHEDULED] && !c[IX_C_SENT] && !c[IX_C_RECEIVED])
+    if (!c[IX_C_SCHEDULED] && !c[IX_C_SENT] && !c[IX_C_RECEIVED] && !c[IX_C_SUBSCRIBE_FAILED])
         return;
     ix_page_heading(page, "MESSAGES\n");
+    if (!c[IX_C_SCHEDULED] && !c[IX_C_SENT]) { /* they only listen */
+        put_received(page, c, result->seconds);
+        return;
+    }
     put_line(page, "scheduled", c[IX_C_SCHEDULED]);
     put_figure(page, "sent", c[IX_C_SENT]);
     ix_buf_str(out, "   ");
@@ -212,7 +222,7 @@ static void put_messages(struct ix_page *page, const struct ix_result *result)
     if (c[IX_C_SENT] > c[IX_C_ACKED] + c[IX_C_LOST])
         put_line(page, "in flight", c[IX_C_SENT] - c[IX_C_ACKED] - c[IX_C_LOST]);
     put_never_sent(page, c);
-    put_received(page, c);
+    put_received(page, c, result->seconds);
 }
 
 /* ---- times ---- */
@@ -247,6 +257,7 @@ static void put_times(struct ix_page *page, const struct ix_snapshot *final)
     put_times_row(page, "publish latency", &trends[IX_T_RESPONSE], &few);
     put_times_row(page, "publish service", &trends[IX_T_SERVICE], &few);
     put_times_row(page, "publish lateness", &trends[IX_T_LATENESS], &few);
+    put_times_row(page, "receive latency", &trends[IX_T_RECEIVE], &few);
     put_times_row(page, "connect time", &trends[IX_T_CONNECT], &few);
     put_times_row(page, "outage", &trends[IX_T_OUTAGE], &few);
     put_times_row(page, "schedule lateness", &trends[IX_T_SCHEDULE], &few);

@@ -34,7 +34,8 @@ static void prepare(struct ix_group *group)
         if (is_combined(group) && attribute->phase == IX_PHASE_RANDOM &&
             (!group->combined_phase_ns || attribute->interval_ns < group->combined_phase_ns))
             group->combined_phase_ns = attribute->interval_ns;
-        stateful = stateful || !group->generators[s].class->pure;
+        const struct ix_generator_class *class = group->generators[s].class;
+        stateful = stateful || (!class->pure && !class->timed);
     }
     for (size_t i = 0; i < model->behavior_count; i++) {
         const struct ix_behavior *behavior = &model->behaviors[i];

@@ -287,6 +287,8 @@ uint64_t ix_telemetry_next(const struct ix_device *d);
 void ix_telemetry_settle(struct ix_device *d, uint64_t until_ns);
 /* The last tick of a stream that came due; false before the first. */
 bool ix_telemetry_last_tick(const struct ix_device *d, size_t stream, uint64_t *tick, uint64_t *instant_ns);
+/* How many of a stream's `total` values fall to a device; UINT64_MAX: it has no end. */
+uint64_t ix_telemetry_share(uint64_t total, uint64_t devices, uint64_t index);
 bool ix_telemetry_is_due(const struct ix_device *d, size_t stream, uint64_t instant_ns, uint64_t *tick);
 uint64_t ix_telemetry_phase(const struct ix_device *d, size_t stream);
 /* A whole number of ms below the interval. */

@@ -1,5 +1,6 @@
 /* A device's connection: who it is when it connects, and what the protocol reports. */
 #include "device/internal.h"
+#include "generator/stamp.h"
 
 #include <string.h>
 
@@ -81,6 +82,29 @@ void ix_device_connect(struct ix_device *d)
     }
 }
 
+/* What the model listens to. */
+static void subscribe(struct ix_device *d)
+{
+    const struct ix_connection_spec *spec = &d->group->model->connection;
+    for (size_t i = 0; i < spec->subscription_count && d->stage == IX_S_UP; i++) {
+        const struct ix_subscribe_spec *one = &spec->subscriptions[i];
+        struct ix_template_scope scope = ix_device_scope(d, ix_engine_now(d->group->engine));
+        const char *filter = render(&d->group->engine->topic, one->filter, &scope);
+        if (d->group->protocol->subscribe(d->link, filter, one->qos) < 0) {
+            ix_device_count(d, IX_C_SUBSCRIBE_FAILED, 1);
+            ix_log_repeat(IX_LOG_WARN, d->group->id, "could not subscribe: is the topic filter valid?");
+        }
+    }
+}
+
+static void on_subscribed(void *owner, bool accepted)
+{
+    struct ix_device *d = owner;
+    ix_device_count(d, accepted ? IX_C_SUBSCRIBED : IX_C_SUBSCRIBE_FAILED, 1);
+    if (!accepted)
+        note_reason(d, "subscription refused");
+}
+
 static void on_connected(void *owner, bool session_present)
 {
     (void)session_present; /* subscribing again is harmless, and sure */
@@ -107,6 +131,7 @@ static void on_connected(void *owner, bool session_present)
     ix_device_set_link(d, IX_L_CONNECTED);
     if (row->flags & IX_ROW_DROP_HELD)
         ix_device_drop_over(d, true, now);
+    subscribe(d);
     ix_command_subscribe(d);
     ix_device_set_status(d, IX_D_RUNNING);
     ix_behavior_connected(d, first, now);
@@ -148,9 +173,17 @@ static void on_message(void *owner, const struct ix_message *message)
     ix_device_count(d, IX_C_BYTES_RECEIVED, message->len);
     d->row->received++;
     d->row->bytes_received += message->len;
+    struct ix_stamp stamp;
+    uint64_t now = 0;
+    if (!message->retain && ix_stamp_read(message->payload, message->len, &stamp) &&
+        stamp.sent_ns <= (now = ix_engine_now(d->group->engine)))
+        ix_device_trend(d, IX_T_RECEIVE, stamp.sent_ns, now);
     if (d->stage == IX_S_UP)
         ix_command_received(d, message);
 }
 
-const struct ix_link_events ix_device_events = {
-    .connected = on_connected, .closed = on_closed, .acked = on_acked, .message = on_message};
+const struct ix_link_events ix_device_events = {.connected = on_connected,
+                                                .closed = on_closed,
+                                                .acked = on_acked,
+                                                .subscribed = on_subscribed,
+                                                .message = on_message};

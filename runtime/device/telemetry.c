@@ -28,17 +28,33 @@ uint64_t ix_telemetry_after_cursor(const struct ix_device_row *row, uint64_t fir
     return first_ns + ((row->cursor_ns - first_ns) / interval_ns + 1) * interval_ns;
 }
 
+uint64_t ix_telemetry_share(uint64_t total, uint64_t devices, uint64_t index)
+{
+    return total ? total / devices + (index < total % devices) : UINT64_MAX;
+}
+
+/* True once a stream has given the values that fall to this device. */
+static bool is_over(const struct ix_device *d, const struct ix_attribute *attribute, uint64_t first_ns,
+                    uint64_t instant_ns)
+{
+    return attribute->total && (instant_ns - first_ns) / attribute->interval_ns >=
+                                   ix_telemetry_share(attribute->total, d->group->count, d->row->index);
+}
+
 static uint64_t stream_next(const struct ix_device *d, size_t stream)
 {
-    return ix_telemetry_after_cursor(d->row, d->row->base_ns + ix_telemetry_phase(d, stream),
-                                     d->group->model->attributes[stream].interval_ns);
+    const struct ix_attribute *attribute = &d->group->model->attributes[stream];
+    uint64_t first = d->row->base_ns + ix_telemetry_phase(d, stream);
+    uint64_t next = ix_telemetry_after_cursor(d->row, first, attribute->interval_ns);
+    return is_over(d, attribute, first, next) ? UINT64_MAX : next;
 }
 
 bool ix_telemetry_is_due(const struct ix_device *d, size_t stream, uint64_t instant_ns, uint64_t *tick)
 {
     uint64_t first = d->row->base_ns + ix_telemetry_phase(d, stream);
     uint64_t interval = d->group->model->attributes[stream].interval_ns;
-    if (instant_ns < first || (instant_ns - first) % interval)
+    if (instant_ns < first || (instant_ns - first) % interval ||
+        is_over(d, &d->group->model->attributes[stream], first, instant_ns))
         return false;
     *tick = (instant_ns - first) / interval;
     return true;
@@ -165,6 +181,8 @@ static bool sample(struct ix_device *d, size_t stream, uint64_t tick, uint64_t i
     struct ix_draw draw = {.key = ix_draw_key(ix_device_random_key(d), stream),
                            .tick = tick,
                            .wall_ns = ix_clock_wall(&group->engine->loop->clock, instant_ns)};
+    if (generator->class->timed)
+        draw.now_ns = ix_engine_now(group->engine);
     if (d->extra && d->extra->instances)
         draw.instance = d->extra->instances[stream];
     struct ix_error err;
@@ -320,6 +338,15 @@ static void handle_instant(struct ix_device *d, uint64_t instant_ns, const struc
 
 /* ---- offline ---- */
 
+/* Values from the instant `next_ns`, which is not over, to the stream's end. */
+static uint64_t values_left(const struct ix_device *d, size_t stream, uint64_t next_ns)
+{
+    const struct ix_attribute *attribute = &d->group->model->attributes[stream];
+    uint64_t first = d->row->base_ns + ix_telemetry_phase(d, stream);
+    uint64_t share = ix_telemetry_share(attribute->total, d->group->count, d->row->index);
+    return share == UINT64_MAX ? share : share - (next_ns - first) / attribute->interval_ns;
+}
+
 /* Of all streams together, counted without visiting each instant. */
 static void settle_streams(struct ix_device *d, uint64_t until_ns)
 {
@@ -329,7 +356,9 @@ static void settle_streams(struct ix_device *d, uint64_t until_ns)
         uint64_t next = stream_next(d, s);
         if (next >= until_ns)
             continue;
-        uint64_t more = (until_ns - 1 - next) / interval;
+        uint64_t more = (until_ns - 1 - next) / interval, left = values_left(d, s, next);
+        if (more >= left)
+            more = left - 1;
         missed += more + 1;
         if (next + more * interval > last)
             last = next + more * interval;

@@ -3,10 +3,9 @@
 #include "generator/classes.h"
 
 static const struct ix_generator_class *classes[IX_GEN_COUNT] = {
-    [IX_GEN_RANDOM] = &ix_generator_random,
-    [IX_GEN_SEQUENCE] = &ix_generator_sequence,
-    [IX_GEN_CONSTANT] = &ix_generator_constant,
-    [IX_GEN_REPLAY] = &ix_generator_replay,
+    [IX_GEN_RANDOM] = &ix_generator_random,     [IX_GEN_SEQUENCE] = &ix_generator_sequence,
+    [IX_GEN_CONSTANT] = &ix_generator_constant, [IX_GEN_REPLAY] = &ix_generator_replay,
+    [IX_GEN_STAMP] = &ix_generator_stamp,
 };
 
 void ix_generator_register(enum ix_generator_kind kind, const struct ix_generator_class *class)

@@ -13,6 +13,7 @@ struct ix_draw {
     uint64_t key;    /* random key of (seed, group, index, stream) */
     uint64_t tick;   /* 0, 1, 2 ... since the device's first connection after start */
     int64_t wall_ns; /* due instant, wall clock */
+    uint64_t now_ns; /* this instant, monotonic; for `timed` classes only */
     void *instance;  /* what `open_device` gave for this device and stream; NULL for native ones */
 };
 
@@ -26,7 +27,8 @@ struct ix_device;
 
 struct ix_generator_class {
     const char *name;
-    bool pure; /* sample depends on the draw only */
+    bool pure;  /* sample depends on key, tick and due instant only */
+    bool timed; /* sample looks at draw->now_ns */
     /* Prepares: maps files, loads handlers. `model` gives folders. */
     int (*open)(struct ix_generator *g, const struct ix_model *model, struct ix_error *err);
     void (*close)(struct ix_generator *g);

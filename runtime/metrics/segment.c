@@ -19,6 +19,8 @@ const char *const ix_counter_names[IX_C_COUNT] = {
     [IX_C_BYTES_SENT] = "bytes.sent",
     [IX_C_RECEIVED] = "messages.received",
     [IX_C_BYTES_RECEIVED] = "bytes.received",
+    [IX_C_SUBSCRIBED] = "subscribe.accepted",
+    [IX_C_SUBSCRIBE_FAILED] = "subscribe.refused",
     [IX_C_CONNECT_ATTEMPTS] = "connect.attempts",
     [IX_C_CONNECTED] = "connect.accepted",
     [IX_C_REFUSED] = "connect.refused",
@@ -37,6 +39,7 @@ const char *const ix_trend_names[IX_T_COUNT] = {
     [IX_T_CONNECT] = "connect.time",     [IX_T_RESPONSE] = "publish.latency",
     [IX_T_SERVICE] = "publish.service",  [IX_T_LATENESS] = "publish.lateness",
     [IX_T_OUTAGE] = "connection.outage", [IX_T_SCHEDULE] = "schedule.lateness",
+    [IX_T_RECEIVE] = "receive.latency",
 };
 
 const char *const ix_status_names[IX_D_STATUS_COUNT] = {

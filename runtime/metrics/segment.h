@@ -27,6 +27,8 @@ enum ix_counter {
     IX_C_BYTES_SENT,              /* payload bytes of sent messages */
     IX_C_RECEIVED,
     IX_C_BYTES_RECEIVED,
+    IX_C_SUBSCRIBED,       /* subscriptions that the server accepted */
+    IX_C_SUBSCRIBE_FAILED, /* … and refused */
     IX_C_CONNECT_ATTEMPTS,
     IX_C_CONNECTED,       /* accepted connections, ever */
     IX_C_REFUSED,         /* answered with a refusal */
@@ -51,6 +53,7 @@ enum ix_trend {
     IX_T_LATENESS, /* due instant to send */
     IX_T_OUTAGE,   /* loss or drop to accepted again */
     IX_T_SCHEDULE, /* instant of a start or drop by a strategy to its doing */
+    IX_T_RECEIVE,  /* send of a stamped message (generator/stamp.h) to its arrival at a device */
     IX_T_COUNT
 };
 extern const char *const ix_trend_names[IX_T_COUNT]; /* "connect.time", "publish.latency", … */

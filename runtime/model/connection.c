@@ -204,6 +204,28 @@ static struct ix_template *compile_password(struct ix_compiler *c, const struct 
     return value ? ix_template_literal_new(value) : NULL;
 }
 
+static void compile_subscriptions(struct ix_compiler *c, const struct ix_object *o,
+                                  struct ix_connection_spec *spec)
+{
+    struct ix_template_names names = ix_compile_names(c);
+    const json_t *json = ix_object_get(o, "subscribe");
+    bool found;
+
+    spec->subscriptions = ix_calloc(json_array_size(json) + 1, sizeof(spec->subscriptions[0]));
+    for (size_t i = 0; i < json_array_size(json); i++) {
+        struct ix_subscribe_spec *s = &spec->subscriptions[spec->subscription_count++];
+        char *path = ix_compile_item_path("connection.subscribe", i);
+        struct ix_object one =
+            ix_object_check(&c->check, &ix_table_subscription, json_array_get(json, i), path, 0);
+
+        s->filter = ix_compile_template(c, &one, "topic", &names);
+        s->qos = ix_object_has(&one, "qos") ? (int)ix_object_integer(&one, "qos") : spec->qos;
+        if (s->filter && ix_template_literal_len(s->filter, "", &found) > TOPIC_MAX)
+            ix_object_fault(&one, "topic", "is longer than %d bytes", TOPIC_MAX);
+        free(path);
+    }
+}
+
 static void compile_mqtt(struct ix_compiler *c, const struct ix_object *o, struct ix_connection_spec *spec)
 {
     struct ix_template_names names = ix_compile_names(c);
@@ -228,6 +250,7 @@ static void compile_mqtt(struct ix_compiler *c, const struct ix_object *o, struc
     spec->session_expiry_s = (uint32_t)ix_object_integer(o, "sessionExpirySec");
     if (spec->session_expiry_s > 0 && spec->mqtt_version < 5)
         ix_object_fault(o, "sessionExpirySec", "needs \"protocolVersion\": \"5\"");
+    compile_subscriptions(c, o, spec);
     compile_will(c, o, &spec->will);
 }
 
@@ -308,6 +331,9 @@ void ix_connection_deinit(struct ix_connection_spec *spec)
     ix_template_free(spec->topic);
     ix_template_free(spec->username);
     ix_template_free(spec->password);
+    for (size_t i = 0; i < spec->subscription_count; i++)
+        ix_template_free(spec->subscriptions[i].filter);
+    free(spec->subscriptions);
     ix_template_free(spec->will.topic);
     ix_json_template_free(spec->will.payload);
     ix_template_free(spec->will.text);

@@ -8,11 +8,12 @@
 #define BIG        1e15
 
 /* Variants of the generator table, in the order of enum ix_generator_kind. */
-enum { RANDOM = 1, SEQUENCE = 2, CONSTANT = 4, REPLAY = 8, CUSTOM = 16 };
+enum { RANDOM = 1, SEQUENCE = 2, CONSTANT = 4, REPLAY = 8, CUSTOM = 16, STAMP = 32 };
 
 static const struct ix_field generator_fields[] = {
-    {"type", .accept = IX_A_TEXT, .words = WORDS("random", "sequence", "constant", "replay", "custom"),
-     .required = IX_ALL, .doc = "How values come about."},
+    {"type", .accept = IX_A_TEXT,
+     .words = WORDS("random", "sequence", "constant", "replay", "custom", "stamp"), .required = IX_ALL,
+     .doc = "How values come about."},
     {"min", .accept = IX_A_NUMBER, .min = -BIG, .max = BIG, .fallback = "0", .applies = RANDOM | SEQUENCE,
      .doc = "Lowest value."},
     {"max", .accept = IX_A_NUMBER, .min = -BIG, .max = BIG, .fallback = "100", .applies = RANDOM | SEQUENCE,
@@ -51,8 +52,11 @@ static const struct ix_field generator_fields[] = {
     {"handler", .accept = IX_A_TEXT, .form = IX_FORM_PLAIN, .applies = CUSTOM, .required = CUSTOM,
      .doc = "Name of a Lua generator: generators/NAME.lua."},
     {"config", "params", .accept = IX_A_OBJECT, .applies = CUSTOM, .doc = "Settings for the Lua generator."},
+    {"size", .accept = IX_A_INTEGER, .min = 1, .max = 16777216, .unit = "bytes", .fallback = "256",
+     .applies = STAMP,
+     .doc = "Length of each payload; from 24 bytes on it says when it was sent, for receive.latency."},
 };
-#define GENERATORS WORDS("random", "sequence", "constant", "replay", "custom")
+#define GENERATORS WORDS("random", "sequence", "constant", "replay", "custom", "stamp")
 TABLE(generator, .name = "generator", .doc = "Source of an attribute's values", .choice = IX_CHOOSE_TYPE,
       .variants = GENERATORS);
 const struct ix_table ix_table_generator_change = {
@@ -106,6 +110,14 @@ static const struct ix_field reconnect_fields[] = {
 };
 TABLE(reconnect, .name = "reconnect", .doc = "What a device does after losing its connection");
 
+static const struct ix_field subscription_fields[] = {
+    {"topic", .accept = IX_A_TEXT, .required = IX_ALL,
+     .doc = "Topic filter, wildcards and $share/GROUP/ allowed; a template."},
+    {"qos", .accept = IX_A_INTEGER, .min = 0, .max = 2,
+     .doc = "Quality of service asked for; default: the connection's."},
+};
+TABLE(subscription, .name = "subscription", .doc = "Something that devices listen to");
+
 static const struct ix_field connection_fields[] = {
     {"broker", .accept = IX_A_TEXT, .applies = IX_V_MQTT,
      .doc = "Host, host:port or URL (mqtt:// tcp:// mqtts:// ssl://); default: the broker of the run."},
@@ -140,6 +152,8 @@ static const struct ix_field connection_fields[] = {
      .doc = "Where the password is: env:NAME (allowed by --allow-env) or file:NAME beside the model."},
     {"will", .accept = IX_A_OBJECT, .table = &ix_table_will, .applies = IX_V_MQTT,
      .doc = "Last will, which the broker publishes when the device vanishes."},
+    {"subscribe", .accept = IX_A_ARRAY, .table = &ix_table_subscription, .applies = IX_V_MQTT,
+     .doc = "What devices subscribe to on connecting, beside their commands; messages are counted."},
     {"resourcePath", .accept = IX_A_TEXT, .fallback = "\"telemetry/${deviceId}\"", .applies = IX_V_COAP,
      .doc = "Path of the resource that receives telemetry; a template."},
     {"confirmable", .accept = IX_A_BOOLEAN, .fallback = "true", .applies = IX_V_COAP,
@@ -177,6 +191,9 @@ static const struct ix_field attribute_fields[] = {
      .doc = "Delay of the first value, or \"random\": spread over one interval."},
     {"topic", .accept = IX_A_TEXT,
      .doc = "Topic (CoAP: resource, HTTP: path) of this attribute; a template; default: the connection's."},
+    {"total", .accept = IX_A_INTEGER, .min = 1, .max = BIG,
+     .doc = "Values of all devices of a group together, shared out evenly; then the stream ends; default: "
+            "no end."},
     {"precision", .accept = IX_A_INTEGER, .min = 0, .max = 15, .unit = "digits",
      .doc = "Digits behind the decimal point; default: as many as the generator's settings suggest."},
 };

@@ -19,6 +19,7 @@ enum ix_generator_kind {
     IX_GEN_CONSTANT,
     IX_GEN_REPLAY,
     IX_GEN_CUSTOM,
+    IX_GEN_STAMP,
     IX_GEN_COUNT
 };
 extern const char *const ix_generator_names[IX_GEN_COUNT];
@@ -48,6 +49,7 @@ struct ix_generator_spec {
     char *column;       /* replay: name in the header or key in JSON objects; NULL: first column */
     bool loop;          /* replay: start again at the end (default true); else hold the last value */
     size_t frame_bytes; /* replay binary: bytes of one frame; 0: whole file */
+    size_t size;        /* stamp: bytes of each payload */
     char *handler;      /* custom: plain name */
     json_t *config;     /* custom: object or NULL; owned */
 };
@@ -62,6 +64,7 @@ struct ix_attribute {
     uint64_t interval_ns;
     enum ix_phase phase;
     uint64_t phase_ns;         /* IX_PHASE_FIXED */
+    uint64_t total;            /* values of all devices of a group together; 0: no end */
     struct ix_template *topic; /* NULL: the connection's */
     struct ix_generator_spec generator;
     char *json_key;  /* "\"name\":" ready to be written */
@@ -91,6 +94,12 @@ struct ix_will {
     bool retain;
 };
 
+/* A topic filter that each device subscribes to when it connects. */
+struct ix_subscribe_spec {
+    struct ix_template *filter;
+    int qos;
+};
+
 struct ix_connection_spec {
     enum ix_protocol_kind protocol;
     char *host;    /* NULL: the run's broker; from `broker`, a host name, address or URL */
@@ -114,6 +123,8 @@ struct ix_connection_spec {
     uint64_t connect_timeout_ns; /* default 10 s */
     unsigned max_inflight;       /* default 20 */
     bool combined;               /* "payload": "combined" */
+    struct ix_subscribe_spec *subscriptions;
+    size_t subscription_count;
     struct ix_will will;
     struct ix_reconnect_policy reconnect;
     char *resource_path; /* CoAP */

@@ -15,6 +15,7 @@ static const struct {
     {"tls", &ix_table_tls},
     {"will", &ix_table_will},
     {"reconnect", &ix_table_reconnect},
+    {"subscription", &ix_table_subscription},
     {"attribute", &ix_table_attribute},
     {"generator", &ix_table_generator},
     {"generatorChange", &ix_table_generator_change},

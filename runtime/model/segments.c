@@ -13,6 +13,7 @@ static const enum ix_segment_kind own_kinds[] = {IX_S_DEVICE_ID, IX_S_MODEL_ID, 
 
 #define NAME_MAX_LEN 128
 #define TEXT_MAX     (1u << 20)
+#define SHIFT_DIGITS 15
 
 struct parser {
     struct ix_segments *segments;
@@ -97,6 +98,18 @@ static void take_environment(struct parser *p, const char *name)
     ix_buf_str(&p->literal, value);
 }
 
+/* "index+100": numbering that begins elsewhere. */
+static bool shifted_index(const char *name, size_t *shift)
+{
+    const char *digits = name + strlen("index+");
+
+    if (strncmp(name, "index+", strlen("index+")) != 0 || !digits[0] ||
+        digits[strspn(digits, "0123456789")] || strlen(digits) > SHIFT_DIGITS)
+        return false;
+    *shift = (size_t)strtoull(digits, NULL, 10);
+    return true;
+}
+
 /* True if `name` is known here; pushes it, or appends what it stands for. */
 static bool take(struct parser *p, const char *name, bool whole)
 {
@@ -104,6 +117,10 @@ static bool take(struct parser *p, const char *name, bool whole)
 
     if (index_of(own_names, IX_ARRAY_LEN(own_names), name, &place)) {
         push(p, own_kinds[place], 0);
+        return true;
+    }
+    if (shifted_index(name, &place)) {
+        push(p, IX_S_INDEX, place);
         return true;
     }
     if (index_of(p->names->extra, p->names->extra_count, name, &place)) {
@@ -263,7 +280,7 @@ struct ix_value ix_segment_value(const struct ix_segment *segment, const struct 
     case IX_S_GROUP_ID:
         return text_value(scope->group_id, scope->group_id ? strlen(scope->group_id) : 0);
     case IX_S_INDEX:
-        return (struct ix_value){.kind = IX_V_INTEGER, .integer = (int64_t)scope->index};
+        return (struct ix_value){.kind = IX_V_INTEGER, .integer = (int64_t)(scope->index + segment->place)};
     case IX_S_TIMESTAMP:
         ix_text_iso8601(room, scope->wall_ns);
         return text_value(room, IX_ISO8601_LEN);

@@ -9,7 +9,7 @@ enum ix_segment_kind {
     IX_S_DEVICE_ID,
     IX_S_MODEL_ID,
     IX_S_GROUP_ID,
-    IX_S_INDEX,
+    IX_S_INDEX, /* `place` is added to it */
     IX_S_TIMESTAMP,
     IX_S_VALUE, /* telemetry attribute `place` */
     IX_S_EXTRA, /* extra name `place` */

@@ -257,6 +257,11 @@ void ix_generator_spec_compile(struct ix_generator_spec *spec, const struct ix_o
     case IX_GEN_REPLAY:
         compile_replay(spec, o);
         break;
+    case IX_GEN_STAMP:
+        spec->size = (size_t)ix_object_integer(o, "size");
+        if (type != IX_TYPE_BINARY)
+            ix_object_fault(o, "type", "stamp is for attributes of type binary");
+        break;
     default:
         handler = ix_object_text(o, "handler");
         spec->handler = handler ? ix_strdup(handler) : NULL;

@@ -10,7 +10,7 @@
 
 const char *const ix_generator_names[IX_GEN_COUNT] = {
     [IX_GEN_RANDOM] = "random", [IX_GEN_SEQUENCE] = "sequence", [IX_GEN_CONSTANT] = "constant",
-    [IX_GEN_REPLAY] = "replay", [IX_GEN_CUSTOM] = "custom",
+    [IX_GEN_REPLAY] = "replay", [IX_GEN_CUSTOM] = "custom",     [IX_GEN_STAMP] = "stamp",
 };
 
 char *ix_compile_item_path(const char *path, size_t i)
@@ -117,6 +117,7 @@ static void compile_attribute(struct ix_compiler *c, struct ix_attribute *a, con
     a->json_key = json_piece("", a->name, ":");
     a->json_unit = unit ? json_piece(",\"unit\":", unit, "") : ix_strdup("");
     a->topic = ix_compile_topic(c, &o, "topic", &names);
+    a->total = ix_object_has(&o, "total") ? (uint64_t)ix_object_integer(&o, "total") : 0;
     compile_phase(a, &o);
     if (name) {
         char *name_path = ix_object_path(&o, "name");

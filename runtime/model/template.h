@@ -1,11 +1,11 @@
 /* Text with placeholders: topics, client ids, payloads.
  *
  * Both spellings are read: ${deviceId} and {deviceId}. Known names: deviceId modelId groupId index
- * timestamp metadata.NAME env.NAME, the telemetry attributes where a scope offers values, and the
- * extra names of the place where the template stands (e.g. command parameters). metadata and env are
- * resolved when compiled. An unknown name inside ${...} is a fault with a suggestion; inside plain braces
- * it stays literal text. "$${" stands for the characters "${". Where names meet, the own names above win,
- * then extra names, then attributes. */
+ * index+N (counts from N) timestamp metadata.NAME env.NAME, the telemetry attributes where a scope offers
+ * values, and the extra names of the place where the template stands (e.g. command parameters). metadata and
+ * env are resolved when compiled. An unknown name inside ${...} is a fault with a suggestion; inside plain
+ * braces it stays literal text. "$${" stands for the characters "${". Where names meet, the own names above
+ * win, then extra names, then attributes. */
 #ifndef IX_MODEL_TEMPLATE_H
 #define IX_MODEL_TEMPLATE_H
 

@@ -1,4 +1,4 @@
--- Writes a C file with the given Lua files (as bytecode, line numbers kept) and text files.
+-- Writes a C file with the given Lua modules (as bytecode, line numbers kept), scenarios and other texts.
 -- usage: luajit embed.lua OUTPUT.c FILE…
 local output = assert(arg[1])
 local function bytes(s)
@@ -13,7 +13,7 @@ local entries, blobs = {}, {}
 for i = 2, #arg do
   local path = arg[i]
   local data
-  if path:match "%.lua$" then
+  if path:match "%.lua$" and not path:match "^lua/bench/" then -- scenarios travel to workers as text
     data = string.dump(assert(loadfile(path)), false)
   else
     local f = assert(io.open(path, "rb"))

@@ -16,7 +16,7 @@
  *                   backMs{p50 p90 p99 p100}
  *  dropout.cancel   id → later: {}
  *  group.counts     group? reasons? → count created starting running stopping stopped dropped error connected
- *                   sent acked received reasons[{text count}]?
+ *                   scheduled sent acked received subscribed reasons[{text count}]?
  *  group.set        group attribute changes index? → later: {}
  *  group.each       group function first? count? → later: devices errors
  *  device.start     group index → later: {} · device.stop the same

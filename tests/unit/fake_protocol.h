@@ -123,8 +123,9 @@ static inline int fake_publish(struct ix_link *link, const struct ix_message *me
     assert_true(link->is_up && !link->is_silent);
     fake.published++;
     snprintf(fake.topic, sizeof(fake.topic), "%s", message->topic);
-    snprintf(fake.payload, sizeof(fake.payload), "%.*s", (int)message->len, (const char *)message->payload);
-    fake.payload_len = message->len;
+    fake.payload_len = message->len < sizeof(fake.payload) ? message->len : sizeof(fake.payload) - 1;
+    memcpy(fake.payload, message->payload, fake.payload_len);
+    fake.payload[fake.payload_len] = '\0';
     fake.qos = message->qos;
     if (message->qos == 0)
         return IX_PUBLISHED;

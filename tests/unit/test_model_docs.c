@@ -12,10 +12,11 @@
 #include "model_helpers.h"
 
 static const struct ix_table *const tables[] = {
-    &ix_table_model,     &ix_table_connection, &ix_table_tls,     &ix_table_will,      &ix_table_reconnect,
-    &ix_table_attribute, &ix_table_generator,  &ix_table_command, &ix_table_parameter, &ix_table_response,
-    &ix_table_behavior,  &ix_table_trigger,    &ix_table_action,  &ix_table_state,     &ix_table_after,
-    &ix_table_when,      &ix_table_child,
+    &ix_table_model,     &ix_table_connection,   &ix_table_tls,       &ix_table_will,
+    &ix_table_reconnect, &ix_table_attribute,    &ix_table_generator, &ix_table_command,
+    &ix_table_parameter, &ix_table_response,     &ix_table_behavior,  &ix_table_trigger,
+    &ix_table_action,    &ix_table_state,        &ix_table_after,     &ix_table_when,
+    &ix_table_child,     &ix_table_subscription,
 };
 
 static void put_type(struct ix_buf *out, const struct ix_field *f)

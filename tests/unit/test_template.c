@@ -126,6 +126,7 @@ static void both_spellings(void **state)
     (void)state;
     check_text("devices/${deviceId}/telemetry", "devices/dev-7/telemetry");
     check_text("devices/{deviceId}/{groupId}/{modelId}/{index}", "devices/dev-7/g1/m1/7");
+    check_text("${index+0} {index+100} {index+} {index-1}", "7 107 {index+} {index-1}");
     check_text("${timestamp}", "2023-11-14T22:13:20.123Z");
     check_text("${metadata.site}/${metadata.a.b}/${metadata.rev}/${metadata.ratio}", "Oslo/deep/3/0.1");
     check_text("t=${temperature} ${force}", "t=21.5 true");

@@ -1,0 +1,443 @@
+/* iotix bench: command lines in the words of MQTT bench tools become options of the scenarios lua/bench. */
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/suggest.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "control/run.h"
+#include "script/embedded.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PASSWORD_ENV "IOTIX_BENCH_PASSWORD"
+#define MESSAGE_MAX  (16u << 20)
+#define ADDRESS_MAX  8192
+
+enum kind { CONN = 1, PUB = 2, SUB = 4, ALL = CONN | PUB | SUB };
+
+/* What was given; numbers hold their defaults before. */
+struct wish {
+    const char *host, *port, *version, *user, *password, *prefix, *ca, *cert, *key, *qos, *message, *model,
+        *seed;
+    struct ix_option_list topics, outputs;
+    uint64_t count, interval, rate, start, keepalive, expiry, duration, limit, every, size, inflight, workers,
+        progress;
+    bool clean, tls, insecure, retain, quiet;
+    bool keepalive_given, workers_given, every_given, size_given, interval_given;
+    char *folder, *file; /* of --message @FILE */
+};
+
+struct choice {
+    unsigned kinds;
+    struct ix_option option;
+};
+
+#define CHOICES_MAX 40
+
+static size_t options_of(enum kind kind, struct wish *w, struct ix_option out[CHOICES_MAX])
+{
+    const struct choice choices[] = {
+        {ALL,
+         {"--host", 'h', IX_OPT_TEXT, "HOST[,HOST…]",
+          "broker, or several (default: localhost if it answers, else a private one)", &w->host, NULL}},
+        {ALL, {"--port", 'p', IX_OPT_TEXT, "PORT", "port (default: 1883, with -S 8883)", &w->port, NULL}},
+        {ALL,
+         {"--version", 'V', IX_OPT_TEXT, "4|5", "MQTT version: 4 or 3.1.1, or 5 (default: 4)", &w->version,
+          NULL}},
+        {ALL, {"--count", 'c', IX_OPT_COUNT, "COUNT", "clients (default: 200)", &w->count, NULL}},
+        {ALL,
+         {"--startnumber", 'n', IX_OPT_COUNT, "NUMBER", "number of the first client (default: 0)", &w->start,
+          NULL}},
+        {ALL,
+         {"--interval", 'i', IX_OPT_COUNT, "MS", "between two connects (default: 10)", &w->interval,
+          &w->interval_given}},
+        {ALL,
+         {"--connrate", 'R', IX_OPT_COUNT, "RATE", "connects per second; instead of -i", &w->rate, NULL}},
+        {PUB,
+         {"--topic", 't', IX_OPT_LIST, "TOPIC",
+          "where to publish; %i client number, %c client id, %u user name", &w->topics, NULL}},
+        {SUB,
+         {"--topic", 't', IX_OPT_LIST, "FILTER",
+          "what to subscribe to, wildcards allowed (repeatable); %i, %c, %u as in pub", &w->topics, NULL}},
+        {PUB,
+         {"--interval_of_msg", 'I', IX_OPT_COUNT, "MS", "between two messages of a client (default: 1000)",
+          &w->every, &w->every_given}},
+        {PUB,
+         {"--size", 's', IX_OPT_COUNT, "BYTES",
+          "length of the payload (default: 256); from 24 on `bench sub` measures latency", &w->size,
+          &w->size_given}},
+        {PUB, {"--message", 'm', IX_OPT_TEXT, "TEXT|@FILE", "the payload; instead of -s", &w->message, NULL}},
+        {PUB,
+         {"--model", 0, IX_OPT_TEXT, "MODEL",
+          "telemetry of a device model (id or file); instead of -s, -m, -I and -L", &w->model, NULL}},
+        {PUB | SUB, {"--qos", 'q', IX_OPT_TEXT, "0|1|2", "quality of service (default: 0)", &w->qos, NULL}},
+        {PUB, {"--retain", 'r', IX_OPT_BOOL, NULL, "the broker keeps the last message", &w->retain, NULL}},
+        {PUB,
+         {"--limit", 'L', IX_OPT_COUNT, "COUNT", "messages in all, then end (default: no limit)", &w->limit,
+          NULL}},
+        {SUB,
+         {"--limit", 'L', IX_OPT_COUNT, "COUNT", "end when so many were received (default: no limit)",
+          &w->limit, NULL}},
+        {PUB,
+         {"--inflight", 'F', IX_OPT_COUNT, "COUNT",
+          "unacknowledged messages of a client; more are never sent (default: 20)", &w->inflight, NULL}},
+        {ALL,
+         {"--keepalive", 'k', IX_OPT_COUNT, "SECONDS", "keep-alive, 0 or at least 5 (default: 60)",
+          &w->keepalive, &w->keepalive_given}},
+        {ALL, {"--username", 'u', IX_OPT_TEXT, "USER", "user name; %i client number", &w->user, NULL}},
+        {ALL, {"--password", 'P', IX_OPT_TEXT, "PASSWORD", "password", &w->password, NULL}},
+        {ALL,
+         {"--prefix", 0, IX_OPT_TEXT, "TEXT",
+          "client ids are this and the number (default: one of this run alone)", &w->prefix, NULL}},
+        {ALL,
+         {"--clean", 'C', IX_OPT_BOOL, NULL, "clean session (default: true; -C false)", &w->clean, NULL}},
+        {ALL,
+         {"--session-expiry", 'x', IX_OPT_COUNT, "SECONDS",
+          "how long the broker keeps the session (-V 5; default: 0)", &w->expiry, NULL}},
+        {ALL, {"--ssl", 'S', IX_OPT_BOOL, NULL, "TLS", &w->tls, NULL}},
+        {ALL, {"--cacertfile", 0, IX_OPT_TEXT, "FILE", "authorities to trust, PEM", &w->ca, NULL}},
+        {ALL, {"--certfile", 0, IX_OPT_TEXT, "FILE", "certificate of the clients, PEM", &w->cert, NULL}},
+        {ALL, {"--keyfile", 0, IX_OPT_TEXT, "FILE", "its key, PEM", &w->key, NULL}},
+        {ALL,
+         {"--insecure", 0, IX_OPT_FLAG, NULL, "trust any certificate of the broker", &w->insecure, NULL}},
+        {ALL,
+         {"--duration", 0, IX_OPT_TIME, "TIME", "end so long after all have connected (default: at Ctrl-C)",
+          &w->duration, NULL}},
+        {ALL,
+         {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
+          &w->workers, &w->workers_given}},
+        {ALL,
+         {"--seed", 0, IX_OPT_TEXT, "N", "repeats the random choices of an earlier run", &w->seed, NULL}},
+        {ALL,
+         {"--out", 'o', IX_OPT_LIST, "KIND=FILE",
+          "writes a report: junit, json, html, csv, ndjson (repeatable)", &w->outputs, NULL}},
+        {ALL,
+         {"--progress", 0, IX_OPT_TIME, "TIME", "between progress lines (default: 1s)", &w->progress, NULL}},
+        {ALL, {"--quiet", 0, IX_OPT_FLAG, NULL, "no progress", &w->quiet, NULL}},
+    };
+    size_t count = 0;
+    _Static_assert(IX_ARRAY_LEN(choices) <= CHOICES_MAX, "room for all options");
+    for (size_t i = 0; i < IX_ARRAY_LEN(choices); i++)
+        if (choices[i].kinds & kind)
+            out[count++] = choices[i].option;
+    return count;
+}
+
+/* ---- what was given → options of the scenario ---- */
+
+static void set_text(json_t *o, const char *name, const char *text)
+{
+    if (text)
+        json_object_set_new(o, name, json_string(text));
+}
+
+static void set_count(json_t *o, const char *name, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    json_object_set_new(o, name, json_string(text));
+}
+
+static void set_bool(json_t *o, const char *name, bool value)
+{
+    json_object_set_new(o, name, json_string(value ? "true" : "false"));
+}
+
+/* As models call it. */
+static int put_version(const char *text, json_t *o, struct ix_error *err)
+{
+    if (!text)
+        return 0;
+    bool is_v4 = strcmp(text, "4") == 0 || strcmp(text, "3.1.1") == 0;
+    if (!is_v4 && strcmp(text, "5") != 0)
+        return ix_fail(err, -EINVAL, "-V %s: there are 4 (which is 3.1.1) and 5", text);
+    set_text(o, "version", is_v4 ? "3.1.1" : "5");
+    return 0;
+}
+
+static int put_qos(const char *text, json_t *o, struct ix_error *err)
+{
+    if (text && (text[0] < '0' || text[0] > '2' || text[1]))
+        return ix_fail(err, -EINVAL, "-q %s: it must be 0, 1 or 2", text);
+    set_text(o, "qos", text);
+    return 0;
+}
+
+static int put_file(struct wish *w, const char *path, json_t *o, struct ix_error *err)
+{
+    char real[PATH_MAX], copy[PATH_MAX];
+    if (!realpath(path, real))
+        return ix_fail(err, -errno, "-m @%s: %s", path, strerror(errno));
+    memcpy(copy, real, sizeof copy);
+    w->file = ix_strdup(basename(copy));
+    w->folder = ix_file_dirname(real);
+    if (access(real, R_OK) != 0)
+        return ix_fail(err, -errno, "-m @%s: %s", path, strerror(errno));
+    set_text(o, "file", w->file);
+    return 0;
+}
+
+static int put_message(struct wish *w, json_t *o, struct ix_error *err)
+{
+    if (!w->message)
+        return 0;
+    if (w->message[0] == '@')
+        return put_file(w, w->message + 1, o, err);
+    if (!w->message[0])
+        return ix_fail(err, -EINVAL, "-m is empty");
+    struct ix_buf text;
+    ix_buf_init(&text, MESSAGE_MAX);
+    ix_text_base64(&text, w->message, strlen(w->message));
+    set_text(o, "message", ix_buf_cstr(&text));
+    ix_buf_deinit(&text);
+    return 0;
+}
+
+static int put_topics(const struct wish *w, enum kind kind, json_t *o, struct ix_error *err)
+{
+    struct ix_buf text;
+    if (kind == CONN || (w->model && w->topics.count == 0))
+        return 0;
+    if (w->topics.count == 0)
+        return ix_fail(err, -EINVAL, "-t is missing: %s",
+                       kind == PUB ? "the topic to publish to" : "what to subscribe to");
+    if (kind == PUB && w->topics.count > 1)
+        return ix_fail(err, -EINVAL, "-t is given twice: clients publish to one topic each (%%i varies it)");
+    ix_buf_init(&text, 1 << 20);
+    for (size_t i = 0; i < w->topics.count; i++) {
+        if (!w->topics.items[i][0] || strchr(w->topics.items[i], '\n')) {
+            ix_buf_deinit(&text);
+            return ix_fail(err, -EINVAL, "-t: a topic is one line, and not empty");
+        }
+        ix_buf_printf(&text, "%s%s", i ? "\n" : "", w->topics.items[i]);
+    }
+    set_text(o, "topic", ix_buf_cstr(&text));
+    ix_buf_deinit(&text);
+    return 0;
+}
+
+static int check(const struct wish *w, struct ix_error *err)
+{
+    if (w->count < 1)
+        return ix_fail(err, -EINVAL, "-c: at least one client is needed");
+    if (w->every < 1)
+        return ix_fail(err, -EINVAL, "-I 0: the shortest interval is 1 ms; more clients (-c) publish more");
+    if (w->size < 1 || w->size > MESSAGE_MAX)
+        return ix_fail(err, -EINVAL, "-s: a payload has 1 byte to 16 MiB");
+    if (w->rate && w->interval_given)
+        return ix_fail(err, -EINVAL, "-i and -R both say how fast clients connect: give one of them");
+    if (w->model && (w->message || w->size_given || w->every_given || w->limit))
+        return ix_fail(err, -EINVAL,
+                       "--model says itself what is published and how often: leave out -s, -m, -I and -L");
+    if (w->message && w->size_given)
+        return ix_fail(err, -EINVAL, "-m and -s both say what is published: give one of them");
+    if (w->password && !w->user)
+        return ix_fail(err, -EINVAL, "-P without -u: MQTT takes no password without a user name");
+    if (w->expiry && (!w->version || strcmp(w->version, "5") != 0))
+        return ix_fail(err, -EINVAL, "-x needs -V 5");
+    if (w->workers_given && (w->workers < 1 || w->workers > 512))
+        return ix_fail(err, -EINVAL, "--workers %llu: it must be 1 to 512", (unsigned long long)w->workers);
+    if (w->progress < 100 * IX_MS)
+        return ix_fail(err, -EINVAL, "--progress must be 100ms or more");
+    return 0;
+}
+
+static json_t *scenario_options(struct wish *w, enum kind kind, struct ix_error *err)
+{
+    json_t *o = json_object();
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "iotix-%06x-", (unsigned)getpid() & 0xffffff);
+    set_count(o, "count", w->count);
+    set_count(o, "interval", w->interval);
+    set_count(o, "rate", w->rate);
+    set_count(o, "start", w->start);
+    set_text(o, "prefix", w->prefix ? w->prefix : prefix);
+    if (w->keepalive_given)
+        set_count(o, "keepalive", w->keepalive);
+    set_bool(o, "clean", w->clean);
+    set_count(o, "expiry", w->expiry);
+    set_bool(o, "tls", w->tls);
+    set_bool(o, "insecure", w->insecure);
+    set_text(o, "ca", w->ca);
+    set_text(o, "cert", w->cert);
+    set_text(o, "key", w->key);
+    set_text(o, "username", w->user);
+    set_bool(o, "password", w->password != NULL);
+    set_count(o, "limit", w->limit);
+    set_count(o, "inflight", w->inflight);
+    char seconds[32];
+    snprintf(seconds, sizeof seconds, "%.9f", (double)w->duration / 1e9);
+    set_text(o, "duration", seconds);
+    if (kind == PUB) {
+        set_count(o, "every", w->every);
+        set_count(o, "size", w->size);
+        set_bool(o, "retain", w->retain);
+        set_text(o, "model", w->model);
+    }
+    int code = check(w, err);
+    code = code < 0 ? code : put_version(w->version, o, err);
+    code = code < 0 ? code : put_qos(w->qos, o, err);
+    code = code < 0 ? code : put_message(w, o, err);
+    code = code < 0 ? code : put_topics(w, kind, o, err);
+    if (code == 0)
+        return o;
+    json_decref(o);
+    return NULL;
+}
+
+/* -h and -p as `run` wants its --broker; "" if neither is given. */
+static void put_broker(const struct wish *w, struct ix_buf *out)
+{
+    if (!w->host && !w->port)
+        return;
+    const char *port = w->port ? w->port : w->tls ? "8883" : "1883";
+    char *copy = ix_strdup(w->host ? w->host : "localhost"), *rest = copy, *one;
+    while ((one = strsep(&rest, ","))) {
+        const char *colon = strchr(one, ':');
+        bool is_ipv6 = colon && one[0] != '[' && strchr(colon + 1, ':') && !strstr(one, "://");
+        bool whole = strstr(one, "://") || strcmp(one, "embedded") == 0 || strcmp(one, "auto") == 0 ||
+                     (colon && !is_ipv6 && one[0] != '[') || strstr(one, "]:");
+        if (!one[0])
+            continue;
+        ix_buf_str(out, out->len ? "," : "");
+        if (whole)
+            ix_buf_str(out, one);
+        else
+            ix_buf_printf(out, "%s%s%s:%s", is_ipv6 ? "[" : "", one, is_ipv6 ? "]" : "", port);
+    }
+    free(copy);
+}
+
+static int run(const char *name, struct wish *w, enum kind kind)
+{
+    static const char *const allowed[] = {PASSWORD_ENV};
+    struct ix_progress progress;
+    struct ix_error err;
+    struct ix_buf broker;
+    char *path = ix_asprintf("lua/bench/%s.lua", name), *end = NULL;
+    const struct ix_embedded *scenario = ix_embedded_find(path);
+    struct ix_run_config config = {
+        .path = path, .text = scenario->data, .interval_ns = w->progress, .allowed_env = allowed};
+    json_t *options = scenario_options(w, kind, &err);
+    int status = IX_EXIT_CONFIGURATION;
+    ix_buf_init(&broker, ADDRESS_MAX);
+    put_broker(w, &broker);
+    if (w->seed)
+        config.seed = strtoull(w->seed, &end, 0);
+    if (options && w->seed && (*end || w->seed[0] == '-' || !w->seed[0])) {
+        ix_fail(&err, -EINVAL, "--seed %s: it must be a whole number below 2^64", w->seed);
+        json_decref(options);
+        options = NULL;
+    }
+    if (options) {
+        if (w->password) {
+            setenv(PASSWORD_ENV, w->password, 1);
+            config.allowed_env_count = 1;
+        }
+        config.folder = w->folder ? w->folder : ".";
+        config.broker = broker.len ? ix_buf_cstr(&broker) : NULL;
+        config.seed_given = w->seed != NULL;
+        config.workers = w->workers_given ? (uint32_t)w->workers : 0;
+        config.options = options;
+        config.outputs = w->outputs.items;
+        config.output_count = w->outputs.count;
+        config.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+        if (!w->quiet) {
+            ix_progress_init(&progress);
+            config.progress = ix_progress_show;
+            config.finished = ix_progress_finish;
+            config.context = &progress;
+        }
+        status = ix_run(&config);
+    } else {
+        fprintf(stderr, "iotix bench %s: %s\n", name, err.text);
+    }
+    json_decref(options);
+    ix_buf_deinit(&broker);
+    free(path);
+    return status;
+}
+
+/* ---- the command ---- */
+
+static const struct {
+    const char *name;
+    enum kind kind;
+    const char *summary;
+} benches[] = {
+    {"conn", CONN, "Clients that connect and stay: how fast, and whether the broker holds them."},
+    {"pub", PUB,
+     "Clients that publish, each one message every -I ms. Payloads begin with a sequence number and the\n"
+     "instant of sending, so that `iotix bench sub` on the same host measures how long they took."},
+    {"sub", SUB,
+     "Clients that subscribe: messages per second, and the latency of what `iotix bench pub` on the same\n"
+     "host published (metric receive.latency)."},
+};
+
+static const char more[] =
+    "\n\nThe summary and the exit codes are those of `iotix run`: 0 passed · 99 a client was not accepted "
+    "or\n"
+    "a message was not sent · 111 this host could not keep the schedule · 104 bad configuration ·\n"
+    "105 interrupted (Ctrl-C).";
+
+static int bench(size_t place, int argc, char **argv)
+{
+    struct wish w = {.count = 200, .interval = 10, .every = 1000, .size = 256, .clean = true};
+    struct ix_option options[CHOICES_MAX];
+    char *usage = ix_asprintf("iotix bench %s%s [options]", benches[place].name,
+                              benches[place].kind == CONN ? "" : " -t TOPIC");
+    char *summary = ix_asprintf("%s%s", benches[place].summary, more);
+    char *name = ix_asprintf("bench %s", benches[place].name);
+    char **words = ix_calloc((size_t)argc + 1, sizeof *words);
+    const char **arguments = ix_calloc((size_t)argc + 1, sizeof *arguments);
+    memcpy(words, argv, (size_t)argc * sizeof *words);
+    words[0] = name; /* for messages */
+    w.progress = IX_S;
+    const struct ix_command_line line = {.usage = usage,
+                                         .summary = summary,
+                                         .options = options,
+                                         .option_count = options_of(benches[place].kind, &w, options)};
+    size_t count;
+    int status;
+    if (ix_command_begin(&line, argc, words, arguments, &count, &status))
+        status = run(benches[place].name, &w, benches[place].kind);
+    free(w.folder);
+    free(w.file);
+    free(arguments);
+    free(words);
+    free(name);
+    free(summary);
+    free(usage);
+    return status;
+}
+
+int ix_command_bench(int argc, char **argv)
+{
+    const char *names[IX_ARRAY_LEN(benches)];
+    for (size_t i = 0; i < IX_ARRAY_LEN(benches); i++) {
+        names[i] = benches[i].name;
+        if (argc > 1 && strcmp(argv[1], names[i]) == 0)
+            return bench(i, argc - 1, argv + 1);
+    }
+    bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    char suggestion[128] = "";
+    if (argc > 1 && !help) {
+        ix_suggest_put(suggestion, sizeof suggestion, argv[1], names, IX_ARRAY_LEN(names));
+        fprintf(stderr, "iotix bench: unknown command \"%s\"%s\n", argv[1], suggestion);
+    }
+    fprintf(help ? stdout : stderr,
+            "usage: iotix bench conn [options]            clients that connect and stay\n"
+            "       iotix bench pub -t TOPIC [options]    clients that publish\n"
+            "       iotix bench sub -t TOPIC [options]    clients that subscribe, count and measure latency\n"
+            "\nOne-line load in the words of MQTT bench tools; each has --help. For example:\n"
+            "  iotix bench sub -h broker -c 10 -t 'bench/#' --duration 1m\n"
+            "  iotix bench pub -h broker -c 1000 -R 200 -t bench/%%i -s 128 -q 1 -I 500 --duration 1m\n");
+    return help ? 0 : IX_EXIT_CONFIGURATION;
+}
