@@ -52,12 +52,7 @@ void ix_fleet_free(struct ix_fleet *fleet)
         free(r->message);
         free(r);
     }
-    while (fleet->dropouts) {
-        struct dropout *d = fleet->dropouts;
-        fleet->dropouts = d->next;
-        ix_record_deinit(&d->record);
-        free(d);
-    }
+    ix_fleet_dropouts_free(fleet);
     while (fleet->groups) {
         struct group *next = fleet->groups->next;
         free_group(fleet->groups);
@@ -260,20 +255,16 @@ static void send_spec(struct ix_fleet *fleet, struct group *g, uint32_t worker)
     ix_buf_deinit(&out);
 }
 
-static void store(struct group *g, const struct ix_record *record, struct stored *fresh)
+void ix_fleet_forget_record(struct group *g, enum ix_record_kind kind, const char *subkey)
 {
     for (struct stored **at = &g->records; *at; at = &(*at)->next) {
         struct stored *old = *at;
-        if (old->kind != record->kind || strcmp(old->subkey, record->subkey) != 0)
+        if (old->kind != kind || strcmp(old->subkey, subkey) != 0)
             continue;
         *at = old->next;
         free_stored(old);
-        break;
+        return;
     }
-    struct stored **end = &g->records;
-    while (*end)
-        end = &(*end)->next;
-    *end = fresh;
 }
 
 struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g, struct ix_record *record)
@@ -285,7 +276,11 @@ struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g,
     s->sequence = record->sequence;
     ix_buf_init(&s->packed, RECORD_MAX);
     ix_record_pack(record, &s->packed);
-    store(g, record, s);
+    ix_fleet_forget_record(g, record->kind, record->subkey);
+    struct stored **end = &g->records;
+    while (*end)
+        end = &(*end)->next;
+    *end = s;
     struct request *r = ix_fleet_request(fleet, REQUEST_RECORD, record->sequence, 0);
     for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++) {
         if (!bit_get(g->on, i))
@@ -514,50 +509,4 @@ void ix_fleet_counts(struct ix_fleet *fleet, const char *group, struct ix_totals
     for (const struct group *g = fleet->groups; g; g = g->next)
         if (!group || strcmp(g->id, group) == 0)
             add_counts(fleet, g, totals);
-}
-
-static void dropout_progress(struct ix_fleet *fleet, uint64_t id, struct ix_dropout_metrics *sum)
-{
-    memset(sum, 0, sizeof *sum);
-    ix_histogram_init(&sum->back_time);
-    sum->id = id;
-    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++) {
-        for (size_t k = 0; fleet->segments[i] && k < IX_SEGMENT_DROPOUTS; k++) {
-            const struct ix_dropout_metrics *m = &fleet->segments[i]->dropouts[k];
-            if (m->id != id)
-                continue;
-            sum->chosen += m->chosen;
-            sum->dropped += m->dropped;
-            sum->already_gone += m->already_gone;
-            sum->back += m->back;
-            sum->ended += m->ended;
-            sum->cancelled += m->cancelled;
-            ix_histogram_merge(&sum->back_time, &m->back_time);
-            break;
-        }
-    }
-}
-
-const struct ix_dropout_facts *ix_fleet_dropout_at(struct ix_fleet *fleet, size_t place,
-                                                   struct ix_dropout_metrics *progress)
-{
-    struct dropout *d = fleet->dropouts;
-    while (d && place--)
-        d = d->next;
-    if (d && progress)
-        dropout_progress(fleet, d->facts.id, progress);
-    return d ? &d->facts : NULL;
-}
-
-const struct ix_dropout_facts *ix_fleet_dropout_find(struct ix_fleet *fleet, uint64_t id,
-                                                     struct ix_dropout_metrics *progress)
-{
-    for (struct dropout *d = fleet->dropouts; d; d = d->next) {
-        if (d->facts.id != id)
-            continue;
-        if (progress)
-            dropout_progress(fleet, id, progress);
-        return &d->facts;
-    }
-    return NULL;
 }

@@ -1,4 +1,5 @@
-/* Shared by fleet.c (groups, placement, records) and fleet_requests.c (what waits for workers). */
+/* Shared by fleet.c (groups, placement, records), fleet_requests.c (what waits for workers) and
+ * fleet_dropouts.c. */
 #ifndef IX_CONTROL_FLEET_INTERNAL_H
 #define IX_CONTROL_FLEET_INTERNAL_H
 
@@ -52,14 +53,25 @@ struct request {
     struct ix_bitmap eligible;
 };
 
+/* What is kept of a dropout that is over: the last figures; its histogram without empty ends. */
+struct dropout_end {
+    uint64_t chosen, dropped, already_gone, back, ended, cancelled;
+    uint64_t count, sum, min, max;
+    size_t first, bucket_count;
+    uint64_t *buckets;
+};
+
 struct dropout {
     struct dropout *next;
     struct ix_dropout_facts facts;
+    char *strategy;
     struct group *group;
     struct ix_record record; /* complete once chosen */
     int64_t count;
     double percentage;
-    bool live; /* the record was made */
+    bool live;    /* the record was made */
+    bool is_over; /* … and is not needed any more */
+    struct dropout_end over;
 };
 
 struct ix_fleet {
@@ -86,14 +98,27 @@ struct group *ix_fleet_find(const struct ix_fleet *fleet, const char *id);
 int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err);
 /* Makes a record current and sends it to the group's workers; the request then waits for their answers. */
 struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g, struct ix_record *record);
+/* A successor of a worker is not told of it any more. */
+void ix_fleet_forget_record(struct group *g, enum ix_record_kind kind, const char *subkey);
 struct request *ix_fleet_request(struct ix_fleet *fleet, enum request_kind kind, uint64_t key,
                                  uint64_t ticket);
 void ix_fleet_request_expect(struct request *r, uint32_t worker);
+/* Asks the group's workers with `type` and this payload and expects their answers; what is not ready is not
+ * asked. */
+void ix_fleet_ask(struct ix_fleet *fleet, const struct group *g, struct request *r, uint8_t type,
+                  const struct ix_buf *payload);
 /* Takes note of one answer; finishes the request when it was the last. */
 void ix_fleet_request_answer(struct ix_fleet *fleet, struct request *r, uint32_t worker, int code,
                              const char *message);
 /* Finishes a request that nobody has to answer. */
 void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r);
+
+/* fleet_dropouts.c */
+void ix_fleet_dropouts_free(struct ix_fleet *fleet);
+/* A dropout whose selection failed never was one. */
+void ix_fleet_dropout_forget(struct ix_fleet *fleet, struct dropout *d);
+/* Second step: the union of the eligible is known; who falls out is fixed and told to all workers. */
+void ix_fleet_dropout_chosen(struct ix_fleet *fleet, struct request *r);
 
 static inline bool bit_get(const uint8_t *bits, uint32_t i)
 {

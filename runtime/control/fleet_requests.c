@@ -29,19 +29,6 @@ void ix_fleet_request_expect(struct request *r, uint32_t worker)
     }
 }
 
-static void choose(struct ix_fleet *fleet, struct request *r);
-
-/* A dropout whose selection failed never was one. */
-static void forget_dropout(struct ix_fleet *fleet, struct dropout *d)
-{
-    struct dropout **at = &fleet->dropouts;
-    while (*at != d)
-        at = &(*at)->next;
-    *at = d->next;
-    ix_record_deinit(&d->record);
-    free(d);
-}
-
 /* A spec that a worker refused is remembered: what is asked of the group afterwards fails for that reason. */
 static void note_broken_spec(struct ix_fleet *fleet, const struct request *r)
 {
@@ -68,10 +55,10 @@ void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r)
         at = &(*at)->next;
     *at = r->next;
     if (r->kind == REQUEST_ELIGIBLE && r->code == 0) {
-        choose(fleet, r);
+        ix_fleet_dropout_chosen(fleet, r);
     } else if (r->ticket) {
         if (r->kind == REQUEST_ELIGIBLE)
-            forget_dropout(fleet, r->dropout);
+            ix_fleet_dropout_forget(fleet, r->dropout);
         if (r->kind == REQUEST_EACH && r->code == 0)
             r->result =
                 json_pack("{s:I, s:I}", "devices", (json_int_t)r->devices, "errors", (json_int_t)r->errors);
@@ -128,46 +115,8 @@ static struct request *find_request(struct ix_fleet *fleet, bool is_record, uint
     return NULL;
 }
 
-/* ---- dropouts: two steps ---- */
-
-/* Second step: the union of the eligible is known; who falls out is fixed and told to all workers. */
-static void choose(struct ix_fleet *fleet, struct request *r)
-{
-    struct dropout *d = r->dropout;
-    struct ix_record *record = &d->record;
-    uint64_t eligible = ix_bitmap_count(&r->eligible);
-    uint64_t chosen = ix_selection_size(d->count, d->percentage, eligible);
-    d->facts.eligible = eligible;
-    d->facts.chosen = chosen;
-    d->facts.start_ns = ix_clock_whole_ms(ix_loop_update(fleet->config.loop) + LEAD_NS);
-    record->dropout.start_ns = d->facts.start_ns;
-    record->dropout.eligible = r->eligible;
-    memset(&r->eligible, 0, sizeof r->eligible); /* now the record's */
-    record->dropout.chosen = chosen;
-    d->live = true;
-    struct request *applied = ix_fleet_publish_record(fleet, d->group, record);
-    applied->ticket = r->ticket;
-    applied->result = json_pack("{s:I, s:I, s:I}", "id", (json_int_t)d->facts.id, "eligible",
-                                (json_int_t)eligible, "chosen", (json_int_t)chosen);
-    ix_fleet_request_settle(fleet, applied);
-}
-
-static struct ix_strategy_spec copy_strategy(const struct ix_strategy_spec *from)
-{
-    struct ix_strategy_spec to = *from;
-    to.name = from->name ? ix_strdup(from->name) : NULL;
-    to.settings = from->settings ? ix_strdup(from->settings) : NULL;
-    to.function = NULL;
-    if (from->function_len) {
-        to.function = ix_malloc(from->function_len);
-        memcpy(to.function, from->function, from->function_len);
-    }
-    return to;
-}
-
-/* Asks the group's workers with `type` and this payload; what is not ready is not asked. */
-static void ask(struct ix_fleet *fleet, const struct group *g, struct request *r, uint8_t type,
-                const struct ix_buf *payload)
+void ix_fleet_ask(struct ix_fleet *fleet, const struct group *g, struct request *r, uint8_t type,
+                  const struct ix_buf *payload)
 {
     for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
         if (bit_get(g->on, i) && ix_workers_send(fleet->config.workers, i, type, payload) == 0)
@@ -180,67 +129,6 @@ static struct group *need_group(const struct ix_fleet *fleet, const char *id, st
     if (!g)
         ix_fail(err, -ENOENT, "there is no group \"%s\"", id);
     return g;
-}
-
-int ix_fleet_dropout(struct ix_fleet *fleet, const char *group, const struct ix_dropout_config *config,
-                     uint64_t ticket, struct ix_error *err)
-{
-    struct group *g = need_group(fleet, group, err);
-    if (!g)
-        return err->code;
-    struct dropout *d = ix_calloc(1, sizeof *d);
-    d->group = g;
-    d->count = config->count;
-    d->percentage = config->percentage;
-    d->facts.id = ++fleet->last_dropout;
-    d->facts.group = g->id;
-    struct ix_record *record = &d->record;
-    char subkey[24];
-    snprintf(subkey, sizeof subkey, "%llu", (unsigned long long)d->facts.id);
-    record->group = ix_strdup(g->id);
-    record->subkey = ix_strdup(subkey);
-    record->kind = IX_RECORD_DROPOUT;
-    record->dropout.id = d->facts.id;
-    record->dropout.strategy = copy_strategy(&config->strategy);
-    record->dropout.mode = config->mode;
-    record->dropout.reconnect = config->reconnect;
-    record->dropout.reconnect_delay_ns = config->reconnect_delay_ns;
-    record->dropout.seed = ix_random_key(ix_random_key(fleet->config.seed, g->key), d->facts.id);
-    d->facts.strategy = record->dropout.strategy.name;
-    struct dropout **end = &fleet->dropouts;
-    while (*end)
-        end = &(*end)->next;
-    *end = d;
-
-    struct request *r = ix_fleet_request(fleet, REQUEST_ELIGIBLE, ++fleet->last_ticket, ticket);
-    r->dropout = d;
-    ix_bitmap_init(&r->eligible, g->count);
-    struct ix_buf out;
-    ix_buf_init(&out, REQUEST_MAX);
-    ix_pack_u64(&out, r->key);
-    ix_pack_str(&out, g->id);
-    ix_pack_bytes(&out, config->select, config->select_len);
-    ix_pack_u64(&out, g->count);
-    ask(fleet, g, r, IX_DOWN_ELIGIBLE, &out);
-    ix_buf_deinit(&out);
-    ix_fleet_request_settle(fleet, r);
-    return 0;
-}
-
-int ix_fleet_dropout_cancel(struct ix_fleet *fleet, uint64_t id, uint64_t ticket, struct ix_error *err)
-{
-    struct dropout *d = fleet->dropouts;
-    while (d && d->facts.id != id)
-        d = d->next;
-    if (!d || !d->live)
-        return ix_fail(err, -ENOENT, "there is no dropout %llu", (unsigned long long)id);
-    d->record.dropout.cancelled = true;
-    d->facts.cancelled = true;
-    struct request *r = ix_fleet_publish_record(fleet, d->group, &d->record);
-    r->ticket = ticket;
-    r->result = json_object();
-    ix_fleet_request_settle(fleet, r);
-    return 0;
 }
 
 /* ---- calls into devices ---- */
@@ -259,7 +147,7 @@ int ix_fleet_each(struct ix_fleet *fleet, const char *group, const char *functio
     ix_pack_bytes(&out, function, len);
     ix_pack_u64(&out, first);
     ix_pack_u64(&out, count);
-    ask(fleet, g, r, IX_DOWN_EACH, &out);
+    ix_fleet_ask(fleet, g, r, IX_DOWN_EACH, &out);
     ix_buf_deinit(&out);
     ix_fleet_request_settle(fleet, r);
     return 0;

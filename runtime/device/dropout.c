@@ -12,6 +12,12 @@ static struct ix_dropout_state *find(const struct ix_group *group, uint64_t id)
     return state;
 }
 
+/* NULL: its place in the segment has gone to a later one. */
+static struct ix_dropout_metrics *metrics_of_id(const struct ix_group *group, uint64_t id)
+{
+    return (struct ix_dropout_metrics *)ix_segment_find_dropout(group->engine->segment, id);
+}
+
 /* Its place in the segment may have gone to a later one. */
 static struct ix_dropout_metrics *metrics_of(const struct ix_dropout_state *state)
 {
@@ -19,18 +25,62 @@ static struct ix_dropout_metrics *metrics_of(const struct ix_dropout_state *stat
     return state->metrics->id == state->id ? state->metrics : &nobody_reads;
 }
 
-static void arm(struct ix_device *d, uint64_t instant_ns)
+static void state_free(struct ix_dropout_state *state)
 {
+    ix_selection_deinit(&state->selection);
+    free(state);
+}
+
+/* A dropout that names nobody any more and waits for nobody is forgotten: rows know what remains of it. */
+static void forget_if_over(struct ix_group *group, struct ix_dropout_state *state)
+{
+    if (state->jobs || state->pending)
+        return;
+    struct ix_dropout_state **link = &group->dropouts;
+    while (*link != state)
+        link = &(*link)->next;
+    *link = state->next;
+    state_free(state);
+}
+
+void ix_dropout_job_over(struct ix_job *job)
+{
+    job->dropout->jobs--;
+    forget_if_over(job->group, job->dropout);
+}
+
+static void disarm(struct ix_device *d, struct ix_dropout_state *state)
+{
+    if (d->flags & IX_DF_DROP_ARMED)
+        state->pending--;
+    d->row->flags &= (uint8_t)~IX_ROW_DROP_PENDING;
+    d->flags &= (uint8_t)~IX_DF_DROP_ARMED;
+}
+
+/* Two dropouts that were asked for at the same moment may have chosen the same device: the later one takes
+ * it, and for the earlier one it is gone already. */
+static void take_from_earlier(struct ix_device *d, uint64_t id)
+{
+    if (!(d->row->flags & IX_ROW_DROP_PENDING) || d->row->drop_id == id)
+        return;
+    struct ix_dropout_state *earlier = find(d->group, d->row->drop_id);
+    struct ix_dropout_metrics *metrics = metrics_of_id(d->group, d->row->drop_id);
+    if (metrics)
+        metrics->already_gone++;
+    if (earlier) {
+        disarm(d, earlier);
+        forget_if_over(d->group, earlier);
+    }
+}
+
+static void arm(struct ix_device *d, struct ix_dropout_state *state, uint64_t instant_ns)
+{
+    if (!(d->flags & IX_DF_DROP_ARMED))
+        state->pending++;
     d->row->drop_until_ns = instant_ns;
     d->row->flags |= IX_ROW_DROP_PENDING;
     d->flags |= IX_DF_DROP_ARMED;
     ix_device_rearm(d);
-}
-
-static void disarm(struct ix_device *d)
-{
-    d->row->flags &= (uint8_t)~IX_ROW_DROP_PENDING;
-    d->flags &= (uint8_t)~IX_DF_DROP_ARMED;
 }
 
 /* A device that a later dropout named is past this one. */
@@ -61,12 +111,13 @@ static int dropout_step(struct ix_job *job, bool *done, struct ix_error *err)
         struct ix_device *d = ix_engine_slot(group->engine, slots[i]);
         if (is_over(d->row, state->id))
             continue;
+        take_from_earlier(d, state->id);
         d->row->drop_id = state->id;
         if (state->cancelled) {
-            disarm(d);
+            disarm(d, state);
             metrics_of(state)->cancelled++;
         } else {
-            arm(d, instants[i]);
+            arm(d, state, instants[i]);
         }
     }
     job->index = index + 1;
@@ -86,7 +137,7 @@ static int cancel_step(struct ix_job *job, bool *done, struct ix_error *err)
         job->index = d->row->index + 1ull;
         if (d->row->drop_id != job->dropout->id || !(d->row->flags & IX_ROW_DROP_PENDING))
             continue;
-        disarm(d);
+        disarm(d, job->dropout);
         metrics_of(job->dropout)->cancelled++;
         ix_device_rearm(d);
     }
@@ -94,10 +145,13 @@ static int cancel_step(struct ix_job *job, bool *done, struct ix_error *err)
     return 0;
 }
 
-static void state_free(struct ix_dropout_state *state)
+static struct ix_job *new_job(struct ix_group *group, int (*step)(struct ix_job *, bool *, struct ix_error *),
+                              struct ix_dropout_state *state)
 {
-    ix_selection_deinit(&state->selection);
-    free(state);
+    struct ix_job *job = ix_job_new(group, step);
+    job->dropout = state;
+    state->jobs++;
+    return job;
 }
 
 static int dropout_begin(struct ix_group *group, const struct ix_record *record, struct ix_error *err)
@@ -125,15 +179,10 @@ static int dropout_begin(struct ix_group *group, const struct ix_record *record,
     ix_bitmap_merge(&eligible, &dropout->eligible);
     ix_selection_init(&state->selection, &eligible, dropout->chosen, dropout->seed);
     group->dropouts = state;
-    struct ix_job *job = ix_job_new(group, dropout_step);
-    job->dropout = state;
+    metrics->start_ns = dropout->start_ns;
+    struct ix_job *job = new_job(group, dropout_step, state);
     job->schedule = schedule;
-    rc = ix_job_begin(job, err);
-    if (rc < 0) {
-        group->dropouts = state->next;
-        state_free(state);
-    }
-    return rc;
+    return ix_job_begin(job, err);
 }
 
 int ix_group_dropout(struct ix_group *group, const struct ix_record *record, struct ix_error *err)
@@ -148,21 +197,21 @@ int ix_group_dropout(struct ix_group *group, const struct ix_record *record, str
     if (!record->dropout.cancelled || state->cancelled)
         return 0;
     state->cancelled = true; /* a job that still names devices sees it */
-    struct ix_job *job = ix_job_new(group, cancel_step);
-    job->dropout = state;
-    return ix_job_begin(job, err);
+    return ix_job_begin(new_job(group, cancel_step, state), err);
 }
 
 void ix_device_drop_due(struct ix_device *d, uint64_t now_ns)
 {
     struct ix_device_row *row = d->row;
-    struct ix_dropout_state *state = find(d->group, row->drop_id);
+    struct ix_group *group = d->group;
+    struct ix_dropout_state *state = find(group, row->drop_id);
     uint64_t instant = row->drop_until_ns;
-    disarm(d);
     if (!state)
         return;
+    disarm(d, state);
     if (row->status != IX_D_RUNNING) {
         metrics_of(state)->already_gone++;
+        forget_if_over(group, state);
         return;
     }
     metrics_of(state)->dropped++;
@@ -174,15 +223,15 @@ void ix_device_drop_due(struct ix_device *d, uint64_t now_ns)
         row->drop_until_ns = ix_instant_after(instant, state->reconnect_delay_ns);
     if (!d->lost_ns)
         d->lost_ns = now_ns ? now_ns : 1;
-    ix_device_leave(d, state->mode, row->drop_until_ns);
+    enum ix_drop_mode mode = state->mode;
+    forget_if_over(group, state);
+    ix_device_leave(d, mode, row->drop_until_ns);
     ix_device_set_status(d, IX_D_DROPPED);
 }
 
 void ix_device_drop_over(struct ix_device *d, bool is_back, uint64_t now_ns)
 {
-    struct ix_dropout_state *state = find(d->group, d->row->drop_id);
-    struct ix_dropout_metrics *metrics =
-        state ? metrics_of(state) : ix_segment_dropout(d->group->engine->segment, d->row->drop_id);
+    struct ix_dropout_metrics *metrics = metrics_of_id(d->group, d->row->drop_id);
     d->row->flags &= (uint8_t)~IX_ROW_DROP_HELD;
     if (!metrics)
         return;
@@ -191,8 +240,7 @@ void ix_device_drop_over(struct ix_device *d, bool is_back, uint64_t now_ns)
         return;
     }
     metrics->back++;
-    if (state)
-        ix_histogram_add(&metrics->back_time, now_ns > state->start_ns ? now_ns - state->start_ns : 0);
+    ix_histogram_add(&metrics->back_time, now_ns > metrics->start_ns ? now_ns - metrics->start_ns : 0);
 }
 
 void ix_group_deinit_dropouts(struct ix_group *group)

@@ -90,7 +90,9 @@ struct ix_dropout_state {
     bool cancelled;
     uint64_t reconnect_delay_ns;
     struct ix_selection selection;
-    uint64_t named; /* devices of this worker that it named so far */
+    uint64_t named;   /* devices of this worker that it named so far */
+    uint64_t pending; /* of these: wait for their instant */
+    unsigned jobs;    /* that work on it */
     struct ix_dropout_metrics *metrics;
 };
 
@@ -310,6 +312,7 @@ void ix_inflight_lose(struct ix_device *d);
 /* dropout.c */
 int ix_group_dropout(struct ix_group *group, const struct ix_record *record, struct ix_error *err);
 void ix_group_deinit_dropouts(struct ix_group *group);
+void ix_dropout_job_over(struct ix_job *job);
 void ix_device_drop_due(struct ix_device *d, uint64_t now_ns);
 /* A held device is connected again, or will not be. */
 void ix_device_drop_over(struct ix_device *d, bool is_back, uint64_t now_ns);

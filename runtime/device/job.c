@@ -13,6 +13,8 @@ static void job_free(struct ix_job *job)
     ix_wheel_cancel(engine->loop->wheel, &job->wheel);
     if (job->schedule.close)
         job->schedule.close(job->schedule.context);
+    if (job->dropout)
+        ix_dropout_job_over(job);
     free(job);
     ix_engine_idle(engine);
 }

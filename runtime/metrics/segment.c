@@ -230,6 +230,25 @@ static bool is_finished(const struct ix_dropout_metrics *dropout)
     return dropout->dropped + dropout->already_gone + dropout->cancelled >= dropout->chosen;
 }
 
+const struct ix_dropout_metrics *ix_segment_find_dropout(const struct ix_segment *segment, uint64_t id)
+{
+    for (size_t i = 0; i < IX_SEGMENT_DROPOUTS; i++)
+        if (segment->dropouts[i].id == id)
+            return &segment->dropouts[i];
+    return NULL;
+}
+
+/* Pages that were never written cost nothing, and shall go on to. */
+static void clear(struct ix_histogram *h)
+{
+    if (h->count) {
+        size_t first = ix_histogram_index(h->min), last = ix_histogram_index(h->max);
+        memset(&h->buckets[first], 0, (last - first + 1) * sizeof(*h->buckets));
+    }
+    memset(h, 0, offsetof(struct ix_histogram, buckets));
+    h->min = UINT64_MAX;
+}
+
 struct ix_dropout_metrics *ix_segment_dropout(struct ix_segment *segment, uint64_t id)
 {
     struct ix_dropout_metrics *take = NULL;
@@ -244,7 +263,8 @@ struct ix_dropout_metrics *ix_segment_dropout(struct ix_segment *segment, uint64
     if (!take)
         return NULL;
     __atomic_store_n(&take->id, 0, __ATOMIC_RELEASE);
-    *take = (struct ix_dropout_metrics){.back_time.min = UINT64_MAX};
+    clear(&take->back_time);
+    memset(take, 0, offsetof(struct ix_dropout_metrics, back_time));
     __atomic_store_n(&take->id, id, __ATOMIC_RELEASE);
     return take;
 }

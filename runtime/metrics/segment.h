@@ -137,8 +137,9 @@ struct ix_custom_metric {
 
 /* Progress of one dropout in one worker. */
 struct ix_dropout_metrics {
-    uint64_t id;     /* 0 = free */
-    uint64_t chosen; /* devices of this worker that the selection named */
+    uint64_t id;       /* 0 = free */
+    uint64_t start_ns; /* of the dropout */
+    uint64_t chosen;   /* devices of this worker that the selection named */
     uint64_t dropped;
     uint64_t already_gone;         /* not running when their instant came */
     uint64_t back;                 /* connected again, or started anew */
@@ -184,6 +185,8 @@ struct ix_custom_metric *ix_segment_custom(struct ix_segment *segment, enum ix_c
                                            const char *name, const char *tags);
 /* The progress of a dropout: found or taken. Writer only. */
 struct ix_dropout_metrics *ix_segment_dropout(struct ix_segment *segment, uint64_t id);
+/* Found only. */
+const struct ix_dropout_metrics *ix_segment_find_dropout(const struct ix_segment *segment, uint64_t id);
 /* A sample: counter adds, gauge sets, rate counts value != 0, trend takes value in ms
  * (negative ones count as 0). NaN and infinities are ignored. */
 void ix_custom_metric_add(struct ix_custom_metric *metric, double value);

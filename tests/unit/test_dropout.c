@@ -167,6 +167,44 @@ static void test_chosen_ones_are_not_chosen_twice(void **state)
     ix_bitmap_deinit(&second.dropout.eligible);
 }
 
+/* Both were asked for before either was told: each of the chosen counts in both, and falls out once. */
+static void test_two_that_chose_at_the_same_moment(void **state)
+{
+    (void)state;
+    start_fleet(100);
+    struct ix_record first = dropout_of(1, 60, "20"), second = dropout_of(2, 100, "20");
+    must_apply(&first);
+    must_apply(&second);
+    must_apply(&first);
+    run_until(5 * S);
+    assert_number(progress(1)->dropped + progress(1)->already_gone, 60);
+    assert_number(progress(1)->already_gone, 60);
+    assert_number(progress(2)->dropped, 100);
+    assert_number(counter("g", IX_C_DROPPED), 100);
+    run_until(20 * S);
+    assert_number(in_status("g", IX_D_RUNNING), 100);
+    ix_bitmap_deinit(&first.dropout.eligible);
+    ix_bitmap_deinit(&second.dropout.eligible);
+}
+
+/* One after the other, more than the segment has places. */
+static void test_more_dropouts_than_places(void **state)
+{
+    (void)state;
+    start_fleet(10);
+    for (uint64_t id = 1; id <= 2 * IX_SEGMENT_DROPOUTS; id++) {
+        struct ix_record record = dropout_of(id, 5, "0");
+        must_apply(&record);
+        ix_bitmap_deinit(&record.dropout.eligible);
+        run_until(rig.loop.clock.virtual_ns + 6 * S);
+        assert_number(progress(id)->back, 5);
+        assert_number(progress(id)->back_time.max, 5005 * MS);
+    }
+    assert_null(ix_segment_find_dropout(rig.segment, 1));
+    assert_number(counter("g", IX_C_DROPPED), 5 * 2 * IX_SEGMENT_DROPOUTS);
+    check_ledger("g");
+}
+
 static void test_start_brings_back(void **state)
 {
     (void)state;
@@ -365,6 +403,8 @@ int main(void)
                                        TEST(test_already_gone),
                                        TEST(test_cancelled),
                                        TEST(test_chosen_ones_are_not_chosen_twice),
+                                       TEST(test_two_that_chose_at_the_same_moment),
+                                       TEST(test_more_dropouts_than_places),
                                        TEST(test_start_brings_back),
                                        TEST(test_ways_to_go),
                                        TEST(test_return_needs_a_server),
