@@ -429,6 +429,7 @@ int ix_broker_exec_main(int argc, char **argv)
         return 104;
     }
     ix_child_die_with_parent((int)parent);
+    setpgid(0, 0); /* signals to iotix's group, Ctrl-C among them, must leave it running while iotix drains */
     ix_raise_descriptor_limit();
     dup2(LOG_FD, STDOUT_FILENO);
     dup2(LOG_FD, STDERR_FILENO);

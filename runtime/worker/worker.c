@@ -369,12 +369,6 @@ static void on_subscribe(struct worker *w, struct ix_reader *in)
     free(password);
 }
 
-static void on_pace(struct worker *w, struct ix_reader *in)
-{
-    double interval = ix_read_f64(in), offset = ix_read_f64(in);
-    ix_engine_set_pace(w->engine, interval, offset);
-}
-
 static void on_drained(void *context)
 {
     struct worker *w = context;
@@ -404,8 +398,6 @@ static void on_frame(void *context, uint8_t type, const void *payload, size_t le
         on_command(w, &in);
     else if (type == IX_DOWN_ELIGIBLE && devices)
         on_eligible(w, &in);
-    else if (type == IX_DOWN_PACE && devices)
-        on_pace(w, &in);
     else if (type == IX_DOWN_DRAIN && devices)
         ix_engine_drain(w->engine, ix_read_u64(&in), on_drained, w);
     else if (type == IX_DOWN_SUBSCRIBE && observes)
@@ -426,8 +418,10 @@ static void on_pipe_closed(void *context, int code)
 
 int ix_worker_main(int argc, char **argv)
 {
-    /* Ctrl-C reaches the whole terminal group; it is the controller that drains and stops us. */
+    /* Ctrl-C reaches the whole terminal group, and so do the signals of `timeout` and of CI systems; it is the
+     * controller that drains and stops us. */
     signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     if (argc != 3)
         return 2;

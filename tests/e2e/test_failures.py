@@ -123,3 +123,15 @@ def test_sigterm_is_like_ctrl_c(broker, observe, iotix, write):
     run.signal(signal.SIGTERM)
     run.expect(105)
     assert {device_of(m) for m in observer.messages} == {f"dev-{i}" for i in range(20)}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_process_group_drains_too(number, iotix, write):
+    """As a terminal, `timeout` and CI systems send it: workers and the embedded broker get it as well."""
+    run = start(iotix, write, "embedded")
+    wait_until(lambda: brokers(run.pid), 10, "the embedded broker")
+    run.wait_for(r"20 connected|connected\W+20")
+    os.killpg(run.pid, number)
+    run.expect(105, r"(?i)interrupt")
+    assert not re.search(r"restart|killed|embedded broker ended", run.err + run.out), run.describe()
+    assert figure(run, "sent") == figure(run, "acknowledged"), run.describe()
