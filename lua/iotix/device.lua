@@ -1,11 +1,11 @@
 -- One device, as scenarios hold it. What must happen inside the device's worker travels there as a small function.
+local class = require "iotix.class"
 local errors = require "iotix.errors"
 local host = require "iotix.host"
 local json = require "iotix.json"
 local options = require "iotix.options"
 
 local Device = {}
-Device.__index = Device
 
 function Device:__tostring()
   return self.id
@@ -51,6 +51,9 @@ function Device:run(f)
   return plain(there(self, "run", f))
 end
 
+local TOPIC_MAX = 65535 -- MQTT 3.1.1, section 1.5.3
+local PAYLOAD_MAX = 700000 -- it travels to the worker inside a function of at most 1 MiB, in base64
+
 device.publish_options = {
   qos = { type = "integer", min = 0, max = 2, doc = "quality of service; default: the connection's" },
   retain = { type = "boolean", default = false, doc = "whether the broker keeps the message" },
@@ -61,6 +64,8 @@ function Device:publish(topic, payload, given)
     options.argument("device:publish", "topic", topic, { type = "string" })
     if topic == "" or topic:find "[+#%z]" then
       errors.raise("device:publish: %q is no topic to publish to: it must not be empty or hold + or #", topic)
+    elseif #topic > TOPIC_MAX then
+      errors.raise("device:publish: a topic has at most %d bytes, not %d", TOPIC_MAX, #topic)
     end
   end
   local how = options.check("device:publish", given, device.publish_options)
@@ -73,7 +78,10 @@ function Device:publish(topic, payload, given)
   elseif type(payload) == "number" or type(payload) == "boolean" then
     payload = tostring(payload)
   end
-  options.argument("device:publish", "payload", payload, { type = "string" })
+  options.argument("device:publish", "payload", payload, { type = "string|table" })
+  if #payload > PAYLOAD_MAX then
+    errors.raise("device:publish: a payload from a scenario has at most %d bytes, not %d", PAYLOAD_MAX, #payload)
+  end
   local answer = there(self, "publish", function(d)
     local good, message = d:publish(topic, payload, how)
     return { good = good and true or false, message = message }
@@ -102,15 +110,12 @@ function Device:values()
 end
 
 function Device:set(attribute, changes)
-  self.fleet:set_one("device:set", attribute, changes, self.index)
+  self.fleet:_set_one("device:set", attribute, changes, self.index)
   return self
 end
 
 function Device:command(name, parameters)
-  options.argument("device:command", "name", name, { type = "string" })
-  if parameters ~= nil then
-    options.argument("device:command", "parameters", parameters, { type = "table" })
-  end
+  self.fleet:_check_command("device:command", name, parameters)
   call(self, "command", "device.command", { name = name, parameters = parameters })
 end
 
@@ -135,7 +140,9 @@ function Device:disconnect(given)
 end
 
 device.wait_options = {
-  state = { type = "string", required = true, doc = "a state such as \"running\" or \"stopped\"" },
+  state = { type = "string", required = true,
+    values = { "created", "starting", "running", "stopping", "stopped", "dropped", "error" },
+    doc = "the state to wait for" },
   timeout = { type = "duration", default = "60s", doc = "an error after this time" },
 }
 
@@ -151,5 +158,7 @@ function Device:wait(given)
   end
   return self
 end
+
+class(Device, "device", { "id", "index", "group", "fleet" })
 
 return device

@@ -1,10 +1,10 @@
 -- A running dropout: devices of a group that fall out, and perhaps come back.
+local class = require "iotix.class"
 local errors = require "iotix.errors"
 local host = require "iotix.host"
 local options = require "iotix.options"
 
 local Dropout = {}
-Dropout.__index = Dropout
 
 local dropout = { class = Dropout }
 
@@ -45,5 +45,7 @@ function Dropout:wait(timeout)
   end
   return done
 end
+
+class(Dropout, "dropout", { "id", "eligible", "chosen", "estimatedMs" })
 
 return dropout

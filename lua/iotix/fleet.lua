@@ -1,4 +1,5 @@
 -- A group of devices: t:group returns one.
+local class = require "iotix.class"
 local core = require "iotix.core"
 local device = require "iotix.device"
 local dropout = require "iotix.dropout"
@@ -9,7 +10,6 @@ local options = require "iotix.options"
 local strategy = require "iotix.strategy"
 
 local Fleet = {}
-Fleet.__index = Fleet
 
 function Fleet:__tostring()
   return self.id
@@ -41,8 +41,9 @@ function fleet.create(what, given, specs)
     id = answer.group,
     size = answer.count,
     model = answer.model,
+    commands = answer.commands or {},
     pattern = wanted.id or "{groupId}-{index}",
-    launched = nil,
+    launch_ends = 0,
   }, Fleet)
 end
 
@@ -103,7 +104,7 @@ local function strategy_arguments(what, kind, given, own, count)
   if not duration then
     errors.raise("%s: %s", what, message)
   elseif type(duration) ~= "number" or not (duration >= 0 and duration < math.huge) then
-    errors.raise("%s: the strategy puts the last device at %s: wanted is a finite number of seconds", what,
+    errors.raise("%s: %s: device %d is put at %s: a strategy gives seconds, 0 or more", what, found.origin, count - 1,
       tostring(duration))
   end
   arguments.settings = settings
@@ -116,11 +117,19 @@ local function strategy_arguments(what, kind, given, own, count)
   return arguments, duration
 end
 
-function Fleet:start(given)
+-- What start and dropout take: { strategy = …, … }, or only a function.
+local function strategy_table(what, given)
   if type(given) == "function" then
-    given = { strategy = given }
+    return { strategy = given }
+  elseif given ~= nil and type(given) ~= "table" then
+    errors.raise('%s: wants a table such as { strategy = "linear", delayMs = 10 } or a function(k), not %s', what,
+      options.shown(given))
   end
-  given = options.argument("fleet:start", "argument", given or {}, { type = "table" })
+  return given or {}
+end
+
+function Fleet:start(given)
+  given = strategy_table("fleet:start", given)
   local arguments, duration = strategy_arguments("fleet:start", "launch", given, {}, self.size)
   local answer = call(self, "start", "group.launch", arguments)
   self.launch_ends = core.now() + duration
@@ -222,7 +231,7 @@ function Fleet:wait(given)
   if #targets == 0 then
     errors.raise('fleet:wait: say what for, e.g. { connected = "100%" }')
   end
-  local limit = wanted.timeout or 60 + math.max(0, (self.launch_ends or 0) - core.now())
+  local limit = wanted.timeout or 60 + math.max(0, self.launch_ends - core.now())
   local counts
   local reached = host.poll(limit, function()
     counts = call(self, "wait", "group.counts", {})
@@ -258,7 +267,7 @@ fleet.dropout_options = {
 }
 
 function Fleet:dropout(given)
-  given = options.argument("fleet:dropout", "argument", given or {}, { type = "table" })
+  given = strategy_table("fleet:dropout", given)
   local own, mine = {}, {}
   for key in pairs(fleet.dropout_options) do
     own[key] = true
@@ -271,12 +280,16 @@ function Fleet:dropout(given)
   end
   arguments.select = wanted.select and host.pack("fleet:dropout", wanted.select)
   local answer = call(self, "dropout", "group.dropout", arguments)
+  if answer.eligible == 0 then
+    core.log("warn", ("fleet:dropout: no device of group %q can be chosen: %s"):format(self.id,
+      wanted.select and "none that is running is accepted by `select`" or "none is running"))
+  end
   answer.estimatedMs = 1000 * (strategy.duration("dropout", given.strategy or strategy.defaults.dropout,
     arguments.settings, answer.chosen) or 0)
   return dropout.new(self, answer, wanted.reconnect, wanted.reconnectDelayMs)
 end
 
-function Fleet:set_one(what, attribute, changes, index)
+function Fleet:_set_one(what, attribute, changes, index)
   options.argument(what, "attribute", attribute, { type = "string" })
   if changes == nil then
     changes = json.null
@@ -285,7 +298,7 @@ function Fleet:set_one(what, attribute, changes, index)
 end
 
 function Fleet:set(attribute, changes)
-  self:set_one("fleet:set", attribute, changes)
+  self:_set_one("fleet:set", attribute, changes)
   return self
 end
 
@@ -297,6 +310,9 @@ fleet.each_options = {
 function Fleet:each(f, given)
   options.argument("fleet:each", "function", f, { type = "function" })
   local wanted = options.check("fleet:each", given, fleet.each_options)
+  if wanted.first >= self.size then
+    errors.raise("fleet:each: \"first\" must be between 0 and %d, not %d", self.size - 1, wanted.first)
+  end
   wanted["function"] = host.pack("fleet:each", f)
   local answer = call(self, "each", "group.each", wanted)
   return answer.devices, answer.errors
@@ -327,8 +343,20 @@ function Fleet:sample(n)
   return indices
 end
 
+-- The name of a command that the model has, and its parameters as a table.
+function Fleet:_check_command(what, name, parameters)
+  options.argument(what, "name", name, { type = "string" })
+  options.argument(what, "parameters", parameters == nil and {} or parameters, { type = "table" })
+  for _, known in ipairs(self.commands) do
+    if known == name then
+      return
+    end
+  end
+  errors.raise("%s: model %q has no command %q%s", what, self.model, name, core.suggest(name, self.commands))
+end
+
 function Fleet:command(name, parameters)
-  options.argument("fleet:command", "name", name, { type = "string" })
+  self:_check_command("fleet:command", name, parameters)
   local text, problem = json.encode(parameters or {})
   if not text then
     errors.raise("fleet:command: parameters: %s", problem)
@@ -339,5 +367,7 @@ function Fleet:command(name, parameters)
   local answer = call(self, "command", "group.each", { ["function"] = f })
   return answer.devices, answer.errors
 end
+
+class(Fleet, "fleet", { "id", "size", "model" })
 
 return fleet

@@ -19,10 +19,10 @@ function handler.declare(scenario)
   }
 end
 
--- The value · nil, message.
+-- The value · nil, message, true if there is none of that name (else it is there and broken).
 function handler.find(kind, name)
   if type(name) ~= "string" or not name:match "^[%w_-]+$" then
-    return nil, ("%q is no handler's name: letters, digits, \"_\" and \"-\" make one"):format(tostring(name))
+    return nil, ("%q is no handler's name: letters, digits, \"_\" and \"-\" make one"):format(tostring(name)), true
   end
   local own = declared[kind] and declared[kind][name]
   if own ~= nil then

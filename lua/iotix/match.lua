@@ -1,5 +1,6 @@
 -- Matchers for messages: a function(message), a Lua pattern for the payload, or a table that the JSON payload must
 -- contain ({ status = "ok", level = function(v) return v > 3 end }; names that are not listed do not matter).
+local errors = require "iotix.errors"
 local json = require "iotix.json"
 
 local match = {}
@@ -34,7 +35,16 @@ function match.describe(matcher)
   return "a message that the function accepts"
 end
 
--- function(message) → boolean for any kind of matcher; nil accepts everything.
+-- Whether the pattern is found · nil, message.
+local function find(text, pattern)
+  local good, result = pcall(string.find, text, pattern)
+  if not good then
+    return nil, ("%q is no Lua pattern: %s"):format(pattern, result)
+  end
+  return result ~= nil
+end
+
+-- function(message) → boolean for any kind of matcher, nil accepts everything · nil, message.
 function match.compile(matcher)
   if matcher == nil then
     return function()
@@ -45,8 +55,16 @@ function match.compile(matcher)
       return matcher(message) and true or false
     end
   elseif type(matcher) == "string" then
+    local _, problem = find("", matcher) -- some mistakes show at once
+    if problem then
+      return nil, problem
+    end
     return function(message)
-      return message.payload:find(matcher) ~= nil
+      local found, wrong = find(message.payload, matcher)
+      if wrong then
+        errors.raise("match: %s", wrong)
+      end
+      return found
     end
   end
   return function(message)

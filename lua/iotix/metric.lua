@@ -39,7 +39,8 @@ function Metric:add(value, tags)
   elseif type(value) == "boolean" and self.kind == "rate" then
     value = value and 1 or 0
   end
-  options.argument(what, "value", value, { type = "number", min = self.kind == "counter" and 0 or nil })
+  local from_0 = self.kind == "counter" or self.kind == "trend"
+  options.argument(what, "value", value, { type = "number", min = from_0 and 0 or nil })
   if value - value ~= 0 then
     errors.raise("%s: %q: the value must be finite", what, self.name)
   end

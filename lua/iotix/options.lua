@@ -14,8 +14,9 @@ local function shown(value)
   elseif type(value) == "number" or type(value) == "boolean" then
     return tostring(value)
   end
-  return "a " .. type(value)
+  return value == nil and "nothing" or "a " .. type(value)
 end
+options.shown = shown
 
 local function is_integer(value)
   return type(value) == "number" and value == math.floor(value) and value - value == 0

@@ -219,7 +219,10 @@ function scenario.main()
     scenario.set_options()
   end
   for _, name in ipairs(options.sorted_keys(metric.declared)) do
-    core.metric(metric.declared[name], name, "") -- known, and 0, before the first sample
+    local good, message = core.metric(metric.declared[name], name, "") -- known, and 0, before the first sample
+    if good == nil then
+      errors.raise_configuration(("metric %q: %s"):format(name, message))
+    end
   end
   local it, prepared = t.new(values), nil
   task.begin()

@@ -49,8 +49,10 @@ function strategy.find(kind, name)
   if type(name) == "function" then
     return plain(name)
   end
-  local found, message = handler.find("strategies/" .. kind, name)
-  if found == nil then
+  local found, message, missing = handler.find("strategies/" .. kind, name)
+  if found == nil and not missing then
+    return nil, ("%s strategy %q: %s"):format(kind, name, message)
+  elseif found == nil then
     local names = handler.declared_names("strategies/" .. kind)
     for _, word in ipairs(strategy.built_in[kind]) do
       names[#names + 1] = word

@@ -1,4 +1,5 @@
 -- Messages that others publish, seen by an observer of our own: t:subscribe, t:expect_message.
+local class = require "iotix.class"
 local core = require "iotix.core"
 local errors = require "iotix.errors"
 local host = require "iotix.host"
@@ -7,7 +8,6 @@ local match = require "iotix.match"
 local options = require "iotix.options"
 
 local Subscription = {}
-Subscription.__index = Subscription
 
 local subscription = { class = Subscription }
 
@@ -135,8 +135,11 @@ local function shorten(text)
 end
 
 -- The first message that matches · nil, text that says what came instead.
-local function await(self, matcher, within)
-  local accepts = match.compile(matcher)
+local function await(self, what, matcher, within)
+  local accepts, wrong = match.compile(matcher)
+  if not accepts then
+    errors.raise("%s: \"match\": %s", what, wrong)
+  end
   local deadline = core.now() + within
   local seen, last = 0, nil
   while true do
@@ -156,7 +159,7 @@ end
 function Subscription:expect(given)
   check_open(self, "subscription:expect")
   local wanted = options.check("subscription:expect", given, subscription.expect_options)
-  return await(self, wanted.match, wanted.within)
+  return await(self, "subscription:expect", wanted.match, wanted.within)
 end
 
 subscription.message_options = {
@@ -174,9 +177,11 @@ function subscription.expect_message(given)
   if wanted.after then
     wanted.after()
   end
-  local message, problem = await(self, wanted.match, wanted.within)
+  local message, problem = await(self, "t:expect_message", wanted.match, wanted.within)
   self:close()
   return message, problem
 end
+
+class(Subscription, "subscription", { "topic" })
 
 return subscription

@@ -1,4 +1,5 @@
 -- The object that a scenario's functions get: everything they can do and ask.
+local class = require "iotix.class"
 local core = require "iotix.core"
 local data = require "iotix.data"
 local device = require "iotix.device"
@@ -12,7 +13,6 @@ local subscription = require "iotix.subscription"
 local task = require "iotix.task"
 
 local T = {}
-T.__index = T
 
 local t = { class = T }
 
@@ -61,12 +61,26 @@ function T:fail(message)
   errors.raise_failed(message)
 end
 
+-- Without arguments the text stands as it is: "100%" is no format.
+local function line(what, format, ...)
+  if select("#", ...) == 0 then
+    return tostring(format)
+  end
+  local good, text = pcall(string.format, tostring(format), ...)
+  if not good then
+    errors.raise("%s: %q: %s", what, tostring(format), (text:gsub("bad argument #(%d+) to '[^']*'", function(n)
+      return "argument " .. n
+    end)))
+  end
+  return text
+end
+
 function T:log(format, ...)
-  core.log("info", select("#", ...) > 0 and tostring(format):format(...) or tostring(format))
+  core.log("info", line("t:log", format, ...))
 end
 
 function T:warn(format, ...)
-  core.log("warn", select("#", ...) > 0 and tostring(format):format(...) or tostring(format))
+  core.log("warn", line("t:warn", format, ...))
 end
 
 function T:event(name, content)
@@ -86,8 +100,16 @@ function T:data(path, given)
   return data.load(path, given)
 end
 
-function T:random(...)
-  return core.random(...)
+function T:random(m, n)
+  if m == nil then
+    return core.random()
+  end
+  options.argument("t:random", "m", m, { type = "integer", min = n == nil and 1 or nil })
+  if n == nil then
+    return core.random(m)
+  end
+  options.argument("t:random", "n", n, { type = "integer", min = m })
+  return core.random(m, n)
 end
 
 function T:subscribe(topic, given)
@@ -132,5 +154,7 @@ function T:wait_until(f, timeout, what)
   end
   return result
 end
+
+class(T, "t", { "options", "seed" })
 
 return t

@@ -1,10 +1,10 @@
 -- Tasks beside `run`: t:spawn, t:parallel, t:every. An error in one of them ends the scenario, unless someone joins it.
+local class = require "iotix.class"
 local core = require "iotix.core"
 local errors = require "iotix.errors"
 local options = require "iotix.options"
 
 local Task = {}
-Task.__index = Task
 
 local task = { class = Task }
 
@@ -129,5 +129,7 @@ function task.every(interval, f)
     end
   end, "every")
 end
+
+class(Task, "task", { "name", "result", "problem" })
 
 return task

@@ -343,7 +343,7 @@ function Device:stop() end
 function Device:status() end
 
 ---@class iotix.Device.wait.wanted
----@field state string a state such as "running" or "stopped"
+---@field state "created"|"starting"|"running"|"stopping"|"stopped"|"dropped"|"error" the state to wait for
 ---@field timeout? string|number an error after this time
 
 ---Waits for a state.

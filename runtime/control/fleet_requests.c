@@ -97,7 +97,10 @@ void ix_fleet_worker_lost(struct ix_fleet *fleet, uint32_t worker)
         if (r->kind == REQUEST_RECORD || !bit_get(r->waiting, worker))
             continue;
         int code = r->kind == REQUEST_ELIGIBLE ? 0 : -ECONNRESET;
-        ix_fleet_request_answer(fleet, r, worker, code, "its worker died before it answered");
+        ix_fleet_request_answer(
+            fleet, r, worker, code,
+            "its worker ended before it answered; a function that doesn't return is killed "
+            "like this");
         next = fleet->requests; /* settling may have changed the list */
     }
     if (bit_get(fleet->draining, worker)) {

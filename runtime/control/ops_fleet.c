@@ -3,7 +3,6 @@
 
 #include "base/suggest.h"
 #include "base/units.h"
-#include "control/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +39,14 @@ static int check_group_id(const char *id, struct ix_error *err)
     return 0;
 }
 
+static json_t *names_of_commands(const struct ix_model *model)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < model->command_count; i++)
+        json_array_append_new(names, json_string(model->commands[i].name));
+    return names;
+}
+
 static int create_group(struct ix_run *run, const json_t *args, struct ix_found_model *found, uint64_t count,
                         json_t **result, struct ix_error *err)
 {
@@ -52,12 +59,6 @@ static int create_group(struct ix_run *run, const json_t *args, struct ix_found_
     int code = ix_run_broker_targets(run, found->model, broker, &targets, &target_count, err);
     if (code < 0)
         return code;
-    struct ix_sources sources;
-    code = ix_run_sources_of(run, targets, target_count, count, &sources, err);
-    if (code < 0) {
-        free(targets);
-        return code;
-    }
     const char *wish = ix_arg_text(args, "group");
     char *id = wish ? ix_strdup(wish) : fresh_group_id(run, found->id);
     char *tags = ix_tags_text(json_object_get(args, "tags"));
@@ -73,20 +74,18 @@ static int create_group(struct ix_run *run, const json_t *args, struct ix_found_
             .model_hash = found->model->hash,
             .targets = targets,
             .target_count = target_count,
-            .sources = &sources,
-            .device_bytes = ix_memory_of_device(found->model, ix_run_broker_is_here(&targets[0])),
             .tags = tags,
         };
         code = ix_fleet_create(run->fleet, &group, err);
     }
     if (code == 0) {
         note_model(run, found);
-        *result = json_pack("{s:s, s:I, s:s}", "group", id, "count", (json_int_t)count, "model", found->id);
+        *result = json_pack("{s:s, s:I, s:s, s:o}", "group", id, "count", (json_int_t)count, "model",
+                            found->id, "commands", names_of_commands(found->model));
     }
     free(id);
     free(tags);
     free(targets);
-    ix_sources_deinit(&sources);
     return code;
 }
 
@@ -157,7 +156,7 @@ int ix_op_group_launch(struct ix_run *run, const json_t *args, uint64_t ticket, 
     if (code == 0)
         code = ix_fleet_launch(run->fleet, group, &strategy, ticket, err);
     strategy_deinit(&strategy);
-    return code == -EMFILE || code == -ENOMEM ? IX_HOST_CONFIGURATION : code < 0 ? code : IX_HOST_LATER;
+    return code == -EMFILE ? IX_HOST_CONFIGURATION : code < 0 ? code : IX_HOST_LATER;
 }
 
 int ix_op_group_stop(struct ix_run *run, const json_t *args, uint64_t ticket, json_t **result,

@@ -35,6 +35,10 @@ static struct ix_custom_totals *own_metric(struct ix_run *run, enum ix_custom_ki
         if (strcmp(m->tags, tags) == 0)
             return m;
     }
+    if (ix_metric_find(name)) {
+        ix_fail(err, -EEXIST, "iotix itself measures \"%s\": choose another name", name);
+        return NULL;
+    }
     if (run->own_metric_count == IX_SEGMENT_CUSTOM) {
         ix_fail(err, -ENOSPC, "a run has at most %d custom metrics", IX_SEGMENT_CUSTOM);
         return NULL;

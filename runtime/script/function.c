@@ -87,16 +87,28 @@ static bool find_by_name(lua_State *L, int index, const char **module, const cha
     return *module != NULL;
 }
 
-static bool put_by_name(struct packer *p, int index)
+/* What the prelude takes away from workers. */
+static bool is_for_scenarios_only(const char *module)
+{
+    return strcmp(module, "io") == 0 || strcmp(module, "ffi") == 0;
+}
+
+/* 1: done, 0: it has no name, < 0: an error. */
+static int put_by_name(struct packer *p, int index)
 {
     const char *module, *member;
     if (!find_by_name(p->L, index, &module, &member))
-        return false;
+        return 0;
+    if (is_for_scenarios_only(module)) {
+        char what[64];
+        snprintf(what, sizeof what, "of the module \"%s\", which workers don't have", module);
+        return refuse(p, what);
+    }
     ix_pack_u8(p->out, member ? MEMBER : MODULE);
     ix_pack_str(p->out, module);
     if (member)
         ix_pack_str(p->out, member);
-    return true;
+    return 1;
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -167,6 +179,7 @@ static int put_value(struct packer *p, int index)
 {
     lua_State *L = p->L;
     char what[64];
+    int code;
     switch (lua_type(L, index)) {
     case LUA_TNIL:
         ix_pack_u8(p->out, NIL);
@@ -186,8 +199,9 @@ static int put_value(struct packer *p, int index)
         return 0;
     }
     case LUA_TTABLE:
-        if (put_by_name(p, index))
-            return 0;
+        code = put_by_name(p, index);
+        if (code)
+            return code < 0 ? code : 0;
         if (lua_getmetatable(L, index)) {
             lua_pop(L, 1);
             return refuse(p, "an object (a table with a metatable)");
@@ -196,7 +210,7 @@ static int put_value(struct packer *p, int index)
             return refuse(p, "a table that contains itself, or is nested too deeply");
         p->depth++;
         lua_pushvalue(L, index);
-        int code = put_table(p, lua_gettop(L));
+        code = put_table(p, lua_gettop(L));
         lua_pop(L, 1);
         p->depth--;
         return code;
@@ -207,8 +221,9 @@ static int put_value(struct packer *p, int index)
         }
         /* fall through */
     default:
-        if (put_by_name(p, index))
-            return 0;
+        code = put_by_name(p, index);
+        if (code)
+            return code < 0 ? code : 0;
         snprintf(what, sizeof what, "a %s", luaL_typename(L, index));
         return refuse(p, what);
     }

@@ -277,11 +277,13 @@ static int core_handler(lua_State *L)
 {
     const char *kind = luaL_checkstring(L, 1), *name = luaL_checkstring(L, 2);
     struct ix_error err;
-    if (ix_handler_load(L, kind, name, &err) == 0)
+    int code = ix_handler_load(L, kind, name, &err);
+    if (code == 0)
         return 1;
     lua_pushnil(L);
     lua_pushstring(L, err.text);
-    return 2;
+    lua_pushboolean(L, code == -ENOENT);
+    return 3;
 }
 
 static int core_read_file(lua_State *L)

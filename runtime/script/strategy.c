@@ -13,7 +13,7 @@
 struct schedule {
     struct ix_script *script;
     int at_ref;
-    char *name;
+    char *title; /* for messages: "strategy "linear", ", or nothing for a plain function */
 };
 
 /* ---- evaluation ---- */
@@ -36,11 +36,12 @@ static int refuse(lua_State *L, const struct schedule *schedule, uint64_t place)
         snprintf(result, sizeof result, "%g", lua_tonumber(L, -1));
     else
         snprintf(result, sizeof result, "a %s", luaL_typename(L, -1));
-    return luaL_error(L,
-                      "strategy \"%s\", function at %s:%d: device %s of the schedule should start at %s: a "
-                      "strategy gives 0 or more seconds, at most %g",
-                      schedule->name, at.short_src, at.linedefined, lua_pushfstring(L, "%f", (double)place),
-                      result, SECONDS_MAX);
+    return luaL_error(
+        L,
+        "%sfunction at %s:%d: device %s of the schedule is put at %s: a strategy gives seconds, "
+        "0 or more and at most %g",
+        schedule->title, at.short_src, at.linedefined, lua_pushfstring(L, "%f", (double)place), result,
+        SECONDS_MAX);
 }
 
 /* (request, at): one protected call for a whole chunk. */
@@ -96,7 +97,7 @@ static void schedule_close(void *context)
 {
     struct schedule *schedule = context;
     luaL_unref(schedule->script->L, LUA_REGISTRYINDEX, schedule->at_ref);
-    free(schedule->name);
+    free(schedule->title);
     free(schedule);
 }
 
@@ -162,7 +163,7 @@ int ix_schedule_open(void *context, const struct ix_strategy_spec *spec, uint64_
         struct schedule *s = ix_malloc(sizeof *s);
         s->script = script;
         s->at_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-        s->name = ix_strdup(spec->name ? spec->name : "function");
+        s->title = spec->function ? ix_strdup("") : ix_asprintf("strategy \"%s\", ", spec->name);
         *schedule = (struct ix_schedule){schedule_at, schedule_at_places, schedule_close, s};
     }
     ix_leave(&entry);

@@ -229,7 +229,7 @@ function core.handler(kind, name)
   end
   local chunk, message = loadfile("lua/" .. kind .. "/" .. name .. ".lua")
   if not chunk then
-    return nil, message
+    return nil, message, message:find "^cannot open" ~= nil
   end
   return chunk()
 end

@@ -73,6 +73,11 @@ function TestMatch:test_patterns_and_functions()
   luaunit.assertTrue(matches(nil, ""))
 end
 
+function TestMatch:test_broken_patterns()
+  luaunit.assertEquals({ match.compile "[a" }, { nil, '"[a" is no Lua pattern: malformed pattern (missing \']\')' })
+  luaunit.assertErrorMsgContains('"x%" is no Lua pattern', match.compile "x%", { payload = "xx" })
+end
+
 function TestMatch:test_tables_are_contained_in_the_payload()
   local payload = '{"type":"alert","device":{"id":"d1","level":3},"list":[1,2]}'
   luaunit.assertTrue(matches({ type = "alert" }, payload))

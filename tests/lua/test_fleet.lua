@@ -9,7 +9,8 @@ local counts
 local function reset()
   fake.reset()
   counts = { created = 1000 }
-  fake.host["group.create"] = function(a) return { group = a.group or "g1", count = a.count, model = "m-v1" } end
+  fake.host["group.create"] = function(a) return { group = a.group or "g1", count = a.count, model = "m-v1",
+    commands = { "reboot" } } end
   fake.host["group.launch"] = function() return { devices = 1000 } end
   fake.host["group.stop"] = function() return { devices = 1000 } end
   fake.host["group.set"] = function() return {} end
@@ -114,9 +115,10 @@ function TestStart:test_mistakes()
   luaunit.assertStrContains(message_of(function(t) group(t):start { strategy = "linaer" } end), 'did you mean "linear"')
   luaunit.assertStrContains(message_of(function(t) group(t):start { strategy = "linear", delay = 3 } end), "delayMs")
   luaunit.assertStrContains(message_of(function(t) group(t):start { strategy = 5 } end), "strategy")
-  luaunit.assertStrContains(message_of(function(t) group(t):start "linear" end), "table")
+  luaunit.assertStrContains(message_of(function(t) group(t):start "linear" end),
+    'fleet:start: wants a table such as { strategy = "linear", delayMs = 10 } or a function(k), not "linear"')
   luaunit.assertStrContains(message_of(function(t) group(t):start(function() return 0 / 0 end) end), "nan")
-  luaunit.assertStrContains(message_of(function(t) group(t):start(function() return "1" end) end), "finite")
+  luaunit.assertStrContains(message_of(function(t) group(t):start(function() return "1" end) end), "seconds, 0 or more")
   luaunit.assertStrContains(message_of(function(t) group(t):start(function(k) return k.x end) end), "test_fleet.lua")
 end
 
@@ -331,6 +333,12 @@ function TestDevices:test_set_and_command()
   luaunit.assertStrContains(message_of(function(t) group(t):device(1000) end), "between 0 and 999")
 end
 
+function TestDevices:test_unknown_commands()
+  luaunit.assertStrContains(message_of(function(t) group(t):command "rebot" end),
+    'fleet:command: model "m-v1" has no command "rebot"; did you mean "reboot"?')
+  luaunit.assertStrContains(message_of(function(t) group(t):device(0):command "rebot" end), "device:command: model")
+end
+
 function TestDevices:test_each()
   fake.host["group.each"] = function() return { devices = 990, errors = 10 } end
   run(function(t)
@@ -338,6 +346,19 @@ function TestDevices:test_each()
     luaunit.assertEquals({ devices, failed }, { 990, 10 })
   end)
   luaunit.assertEquals(fake.last("group.each").first, 10)
+end
+
+function TestDevices:test_unknown_names_and_calls_with_a_dot()
+  luaunit.assertStrContains(message_of(function(t) group(t):strat() end), 'fleet has no "strat"; did you mean "start"?')
+  luaunit.assertStrContains(message_of(function(t) t:slep "1s" end), 't has no "slep"; did you mean "sleep"?')
+  luaunit.assertStrContains(message_of(function(t) return t:spawn(print).nmae end), 'did you mean "name"?')
+  local line = debug.getinfo(1, "l").currentline + 1
+  local text = message_of(function(t) t.sleep "1s" end)
+  luaunit.assertStrContains(text, "test_fleet.lua:" .. line .. ": t.sleep(…) was called with a dot: write t:sleep(…)")
+end
+
+function TestDevices:test_wait_for_a_state_that_there_is_not()
+  luaunit.assertStrContains(message_of(function(t) group(t):device(0):wait { state = "runing" } end), 'mean "running"')
 end
 
 TestMessages = { setUp = function()

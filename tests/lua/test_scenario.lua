@@ -326,6 +326,19 @@ function TestRun:test_events_metrics_logs()
   luaunit.assertEquals(fake.logs, { "info: 5 devices", "info: 100%" })
 end
 
+function TestRun:test_wrong_arguments_name_the_line_of_the_scenario()
+  local line = debug.getinfo(1, "l").currentline + 1
+  local good, text = run { run = function(t) t:log("%d devices", "many") end }
+  luaunit.assertFalse(good)
+  luaunit.assertStrContains(tostring(text), "test_scenario.lua:" .. line .. ': t:log: "%d devices": argument')
+  good, text = run { run = function(t) t:random(3, 1) end }
+  luaunit.assertFalse(good)
+  luaunit.assertStrContains(tostring(text), 't:random: "n" must be a whole number of at least 3, not 1')
+  good, text = run { run = function(t) t:sleep() end }
+  luaunit.assertFalse(good)
+  luaunit.assertStrContains(tostring(text), "not nothing")
+end
+
 TestMetrics = { setUp = fake.reset }
 
 function TestMetrics:test_own_metrics()
@@ -353,6 +366,8 @@ function TestMetrics:test_mistakes()
   luaunit.assertStrContains(message_of(iotix.metric.trend, "a b"), "a b")
   luaunit.assertStrContains(message_of(c.add, c, -1), "at least 0")
   luaunit.assertStrContains(message_of(c.add, c, 0 / 0), "number")
+  local d = iotix.metric.trend "delay"
+  luaunit.assertStrContains(message_of(d.add, d, -1), "at least 0")
   luaunit.assertStrContains(message_of(c.add, c, 1, { a = "x,y" }), "x,y")
 end
 

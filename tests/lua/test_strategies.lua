@@ -221,6 +221,15 @@ function TestAll:test_wrong_names_and_settings()
   luaunit.assertStrContains(message("launch", "linear", "[1", 10, half), "settings")
 end
 
+function TestAll:test_a_broken_file_is_not_an_unknown_name()
+  local find = fake.core.handler
+  fake.core.handler = function() return nil, "waves.lua:3: unexpected symbol", false end
+  local at, text = strategy.open("launch", "waves", {}, 10, half)
+  fake.core.handler = find
+  luaunit.assertNil(at)
+  luaunit.assertEquals(text, 'launch strategy "waves": waves.lua:3: unexpected symbol')
+end
+
 function TestAll:test_functions_and_files_of_users()
   local function half_a_second_apart(k)
     return k / 2
