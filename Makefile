@@ -29,7 +29,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/u
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 RUNS     ?= 20000
 
-.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench install clean help
+.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench bench-million install clean help
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/iotix
@@ -76,6 +76,11 @@ format:
 bench: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) tests/bench/run.sh
+
+## make bench-million  connects a million devices on this machine, or as many as fit, and says what that costs
+bench-million: deps
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 tests/bench/million.py --iotix $(BUILD)/iotix --out $(BUILD)/bench/million.json
 
 ## make install   PREFIX=/usr/local: one binary, the models and the scenarios
 install: all

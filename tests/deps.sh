@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what building and testing iotix needs. Quiet, idempotent; sudo only when not root.
 set -eu
-packages="gcc make pkg-config libluajit-5.1-dev luajit libuv1-dev libmosquitto-dev lua-cjson-dev libjansson-dev
-libsodium-dev libssl-dev libcurl4-openssl-dev mosquitto mosquitto-clients libcmocka-dev lua-unit lua-check clang-format
+packages="gcc libc6-dev make pkg-config libluajit-5.1-dev luajit libuv1-dev libmosquitto-dev lua-cjson-dev libjansson-dev
+libsodium-dev libssl-dev libcurl4-openssl-dev mosquitto libcmocka-dev lua-unit lua-check clang-format
 python3 python3-pytest python3-paho-mqtt python3-requests python3-jsonschema"
 missing=""
 for package in $packages; do

@@ -34,12 +34,34 @@ static json_t *parse_settings(const struct ix_option_list *list, struct ix_error
     return out;
 }
 
+/* "5000/s", "300/m", "5k": connections a second. */
+static int parse_rate(const char *text, double *rate, struct ix_error *err)
+{
+    size_t len = strcspn(text, "/");
+    double seconds = 1;
+    uint64_t count;
+    struct ix_error why;
+    if (strcmp(text + len, "/m") == 0)
+        seconds = 60;
+    else if (text[len] && strcmp(text + len, "/s") != 0)
+        return ix_fail(err, -EINVAL, "--connect-rate %s: write it as 5000/s or 300/m", text);
+    char *number = ix_strndup(text, len);
+    int code = ix_units_count(number, &count, &why);
+    free(number);
+    if (code < 0)
+        return ix_fail(err, code, "--connect-rate %s: %s", text, why.text);
+    if (count == 0)
+        return ix_fail(err, -EINVAL, "--connect-rate %s: nobody would ever connect", text);
+    *rate = (double)count / seconds;
+    return 0;
+}
+
 int ix_command_run(int argc, char **argv)
 {
     struct ix_run_config config = {0};
     struct ix_option_list settings = {0}, outputs = {0}, allowed_env = {0};
     uint64_t workers = 1, interval = IX_S;
-    const char *seed = NULL;
+    const char *seed = NULL, *connect_rate = NULL;
     bool quiet = false, workers_given = false;
     const struct ix_option options[] = {
         {"--broker", 'b', IX_OPT_TEXT, "WHERE",
@@ -47,6 +69,15 @@ int ix_command_run(int argc, char **argv)
          &config.broker, NULL},
         {"--broker-force", 0, IX_OPT_FLAG, NULL,
          "the broker replaces addresses that the scenario sets itself too", &config.broker_force, NULL},
+        {"--bind", 0, IX_OPT_TEXT, "ADDR[-ADDR][,…]",
+         "source addresses that devices connect from, in turn; auto (default): more than one where a broker "
+         "on "
+         "loopback gets more connections than an address has ports; none",
+         &config.bind, NULL},
+        {"--connect-rate", 0, IX_OPT_TEXT, "N/s",
+         "connections opened a second by all devices together, reconnecting ones included (default: no "
+         "limit)",
+         &connect_rate, NULL},
         {"--option", 'e', IX_OPT_LIST, "name=value", "sets an option that the scenario declares (repeatable)",
          &settings, NULL},
         {"--out", 'o', IX_OPT_LIST, "KIND=FILE",
@@ -81,6 +112,8 @@ int ix_command_run(int argc, char **argv)
     values = parse_settings(&settings, &err);
     if (values && seed && (*end || seed[0] == '-' || !seed[0]))
         ix_fail(&err, -EINVAL, "--seed %s: it must be a whole number below 2^64", seed);
+    else if (values && connect_rate && parse_rate(connect_rate, &config.connect_rate, &err) < 0)
+        ;
     else if (values && (workers < 1 || workers > 512))
         ix_fail(&err, -EINVAL, "--workers %llu: it must be 1 to 512", (unsigned long long)workers);
     else if (values && interval < 100 * IX_MS)

@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/units.h"
-#include "loop/child.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +132,13 @@ int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config
     spec->targets = ix_calloc(config->target_count, sizeof *spec->targets);
     memcpy(spec->targets, config->targets, config->target_count * sizeof *spec->targets);
     spec->target_count = config->target_count;
+    if (config->sources && config->sources->count) {
+        spec->sources.items = ix_calloc(config->sources->count, sizeof *spec->sources.items);
+        memcpy(spec->sources.items, config->sources->items,
+               config->sources->count * sizeof *spec->sources.items);
+        spec->sources.count = config->sources->count;
+    }
+    g->device_bytes = config->device_bytes;
     spec->tags = ix_strdup(config->tags);
     int code = ix_id_pattern_compile(&g->pattern, pattern, config->id, err);
     if (code == 0)
@@ -146,97 +152,6 @@ int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config
         end = &(*end)->next;
     *end = g;
     fleet->group_count++;
-    return 0;
-}
-
-/* ---- placement ---- */
-
-static uint64_t devices_in_shard(const struct group *g, uint32_t shard)
-{
-    uint64_t first = (shard + IX_SHARDS - g->key % IX_SHARDS) % IX_SHARDS; /* its lowest index */
-    return first < g->count ? (g->count - first - 1) / IX_SHARDS + 1 : 0;
-}
-
-static int start_worker(struct ix_fleet *fleet, struct ix_error *err)
-{
-    uint32_t worker;
-    int code = ix_workers_start(fleet->config.workers, IX_WORKER_DEVICES, &worker, err);
-    if (code == 0)
-        fleet->segments[worker] = ix_workers_segment(fleet->config.workers, worker);
-    return code;
-}
-
-/* What the controller itself holds open: two descriptors a worker, and its own. */
-#define OWN_DESCRIPTORS 24
-
-/* Says before anything is started whether the descriptor limit allows it. */
-static int check_limits(struct ix_fleet *fleet, uint64_t devices, uint64_t capacity, struct ix_error *err)
-{
-    uint64_t limit = ix_raise_descriptor_limit(), placed = 0;
-    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
-        placed += fleet->placed[i];
-    uint64_t workers = capacity ? (placed + devices + capacity - 1) / capacity : UINT64_MAX / 4;
-    if (workers <= IX_WORKERS_MAX && 2 * workers + OWN_DESCRIPTORS <= limit)
-        return 0;
-    return ix_fail(
-        err, -EMFILE,
-        "%llu devices are too many for a limit of %llu open descriptors a process: a worker holds %llu "
-        "devices then. Raise the hard limit (ulimit -Hn, LimitNOFILE=, /etc/security/limits.conf)",
-        (unsigned long long)(placed + devices), (unsigned long long)limit, (unsigned long long)capacity);
-}
-
-/* The device workers so far, in order; starts the first ones, and as many more as `devices` more demand. */
-static int gather_workers(struct ix_fleet *fleet, uint64_t devices, uint32_t *ids, uint32_t *count,
-                          struct ix_error *err)
-{
-    uint64_t capacity = ix_workers_capacity();
-    int code = check_limits(fleet, devices, capacity, err);
-    while (code == 0) {
-        uint64_t room = 0;
-        *count = 0;
-        for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++) {
-            if (ix_workers_role(fleet->config.workers, i) != IX_WORKER_DEVICES)
-                continue;
-            ids[(*count)++] = i;
-            room += capacity > fleet->placed[i] ? capacity - fleet->placed[i] : 0;
-        }
-        if (*count >= fleet->config.base_workers && room >= devices)
-            return 0;
-        code = start_worker(fleet, err);
-    }
-    return code;
-}
-
-int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err)
-{
-    if (g->placed)
-        return 0;
-    uint32_t ids[IX_WORKERS_MAX], count = 0;
-    /* A shard goes to one worker whole: leave each worker room for one more shard of this group. */
-    uint64_t capacity = ix_workers_capacity();
-    uint64_t slack =
-        capacity && g->count > IX_SHARDS ? (g->count / IX_SHARDS + 1) * (g->count / capacity + 1) : 0;
-    int code = gather_workers(fleet, g->count + slack, ids, &count, err);
-    if (code < 0)
-        return code;
-    uint32_t at = 0;
-    for (uint64_t first = 0; first < g->count && first < IX_SHARDS; first++) {
-        uint32_t shard = ix_shard_of(g->key, first);
-        uint64_t devices = devices_in_shard(g, shard);
-        uint32_t tries = 0;
-        while (fleet->placed[ids[at]] + devices > capacity && tries++ < count)
-            at = (at + 1) % count;
-        g->place[shard] = (uint16_t)ids[at];
-        bit_set(g->on, ids[at]);
-        fleet->placed[ids[at]] += devices;
-        at = (at + 1) % count;
-    }
-    g->placed = true;
-    g->spec.sequence = ++fleet->sequence;
-    struct request *r = ix_fleet_request(fleet, REQUEST_RECORD, g->spec.sequence, 0);
-    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
-        if (bit_get(g->on, i))
-            ix_fleet_request_expect(r, i);
     return 0;
 }
 
@@ -319,6 +234,7 @@ static void answer_superseded(struct ix_fleet *fleet, uint32_t worker)
 
 void ix_fleet_worker_ready(struct ix_fleet *fleet, uint32_t worker)
 {
+    ix_fleet_send_pace(fleet, worker);
     for (struct group *g = fleet->groups; g; g = g->next) {
         if (!g->placed || !bit_get(g->on, worker))
             continue;

@@ -16,6 +16,7 @@ struct ix_fleet_config {
     struct ix_loop *loop;
     struct ix_workers *workers;
     uint32_t base_workers; /* started first, one per core; more follow as descriptors demand */
+    double connect_rate;   /* connections a second of all workers together; 0: no limit */
     uint64_t seed;
     /* code 0 with a result (reference given away), or < 0 with a message. `is_record`: launches, stops,
      * dropouts and settings; else calls into devices. */
@@ -35,7 +36,9 @@ struct ix_group_config {
     uint64_t model_hash;
     const struct ix_target *targets;
     size_t target_count;
-    const char *tags; /* "key:value,…" sorted; "" none */
+    const struct ix_sources *sources;
+    uint64_t device_bytes; /* memory that one of its devices takes on this host */
+    const char *tags;      /* "key:value,…" sorted; "" none */
 };
 
 struct ix_dropout_config {

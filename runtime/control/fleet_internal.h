@@ -1,4 +1,4 @@
-/* Shared by fleet.c (groups, placement, records), fleet_requests.c (what waits for workers) and
+/* Shared by fleet.c (groups, records), fleet_place.c (placement), fleet_requests.c (what waits for workers) and
  * fleet_dropouts.c. */
 #ifndef IX_CONTROL_FLEET_INTERNAL_H
 #define IX_CONTROL_FLEET_INTERNAL_H
@@ -29,6 +29,7 @@ struct group {
     uint64_t model_hash;
     struct ix_record spec; /* shards are filled in per worker */
     struct ix_id_pattern pattern;
+    uint64_t device_bytes;
     bool placed;
     uint16_t place[IX_SHARDS];      /* worker of each shard */
     uint8_t on[IX_WORKERS_MAX / 8]; /* workers that hold devices of it */
@@ -81,6 +82,8 @@ struct ix_fleet {
     uint64_t sequence;
     uint64_t last_ticket;            /* of requests to workers */
     uint64_t placed[IX_WORKERS_MAX]; /* devices on each worker */
+    uint64_t memory;                 /* bytes that were available before the first group was placed */
+    uint64_t memory_planned;         /* of these, for devices that were placed */
     struct request *requests;
     struct dropout *dropouts; /* in order */
     uint64_t last_dropout;
@@ -96,6 +99,8 @@ struct ix_fleet {
 struct group *ix_fleet_find(const struct ix_fleet *fleet, const char *id);
 /* Places every shard of a group that has none, starting workers as needed, and sends its spec. */
 int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err);
+/* Tells a worker how fast it may connect; it forgets that with its process. */
+void ix_fleet_send_pace(struct ix_fleet *fleet, uint32_t worker);
 /* Makes a record current and sends it to the group's workers; the request then waits for their answers. */
 struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g, struct ix_record *record);
 /* A successor of a worker is not told of it any more. */

@@ -3,6 +3,7 @@
 
 #include "base/suggest.h"
 #include "base/units.h"
+#include "control/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,12 @@ static int create_group(struct ix_run *run, const json_t *args, struct ix_found_
     int code = ix_run_broker_targets(run, found->model, broker, &targets, &target_count, err);
     if (code < 0)
         return code;
+    struct ix_sources sources;
+    code = ix_run_sources_of(run, targets, target_count, count, &sources, err);
+    if (code < 0) {
+        free(targets);
+        return code;
+    }
     const char *wish = ix_arg_text(args, "group");
     char *id = wish ? ix_strdup(wish) : fresh_group_id(run, found->id);
     char *tags = ix_tags_text(json_object_get(args, "tags"));
@@ -74,6 +81,8 @@ static int create_group(struct ix_run *run, const json_t *args, struct ix_found_
             .model_hash = found->model->hash,
             .targets = targets,
             .target_count = target_count,
+            .sources = &sources,
+            .device_bytes = ix_memory_of_device(found->model, ix_run_broker_is_here(&targets[0])),
             .tags = tags,
         };
         code = ix_fleet_create(run->fleet, &group, err);
@@ -86,6 +95,7 @@ static int create_group(struct ix_run *run, const json_t *args, struct ix_found_
     free(id);
     free(tags);
     free(targets);
+    ix_sources_deinit(&sources);
     return code;
 }
 
@@ -156,7 +166,7 @@ int ix_op_group_launch(struct ix_run *run, const json_t *args, uint64_t ticket, 
     if (code == 0)
         code = ix_fleet_launch(run->fleet, group, &strategy, ticket, err);
     strategy_deinit(&strategy);
-    return code == -EMFILE ? IX_HOST_CONFIGURATION : code < 0 ? code : IX_HOST_LATER;
+    return code == -EMFILE || code == -ENOMEM ? IX_HOST_CONFIGURATION : code < 0 ? code : IX_HOST_LATER;
 }
 
 int ix_op_group_stop(struct ix_run *run, const json_t *args, uint64_t ticket, json_t **result,

@@ -369,6 +369,7 @@ static void start_pool(struct ix_run *run)
         .loop = &run->loop,
         .workers = run->workers,
         .base_workers = run->config.workers ? run->config.workers : cores(),
+        .connect_rate = run->config.connect_rate,
         .seed = run->result.seed,
         .done = on_fleet_done,
         .context = run,
@@ -412,6 +413,8 @@ static int start(struct ix_run *run, struct ix_error *err)
     run->tick.fire = on_tick;
     ix_series_init(&result->series, run->start_ns);
     int code = check_outputs(run, err);
+    if (code == 0)
+        code = ix_run_sources_init(run, err);
     if (code == 0)
         code = load_scenario(run, err);
     if (code == 0)
@@ -472,6 +475,7 @@ static void run_deinit(struct ix_run *run)
     ix_snapshot_deinit(&run->now);
     ix_snapshot_deinit(&run->before_drain);
     ix_result_deinit(&run->result);
+    ix_sources_deinit(&run->sources);
     free(run->own_metrics);
     free(run->hello.options);
     free(run->hello.allowed_env);

@@ -55,6 +55,12 @@ struct ix_run {
     struct ix_target targets[IX_TARGETS_MAX];
     size_t target_count;
 
+    /* from which addresses */
+    struct ix_sources sources; /* given by --bind */
+    bool sources_auto;         /* chosen by need, for brokers on loopback */
+    uint64_t ports_shared;     /* connections to each broker from the address that the kernel chooses */
+    uint32_t next_loopback;    /* first address after those chosen so far, counted from 127.0.0.1 */
+
     /* observers */
     struct subscription *subscriptions;
     uint64_t last_subscription;
@@ -88,6 +94,14 @@ bool ix_run_broker_is_shared(const struct ix_run *run, const struct ix_model *mo
  * caller frees *targets. */
 int ix_run_broker_targets(struct ix_run *run, const struct ix_model *model, const char *scenario_broker,
                           struct ix_target **targets, size_t *count, struct ix_error *err);
+
+/* run_sources.c: reads --bind. */
+int ix_run_sources_init(struct ix_run *run, struct ix_error *err);
+/* The source addresses of a group of `count` devices; the caller deinits *sources. */
+int ix_run_sources_of(struct ix_run *run, const struct ix_target *targets, size_t target_count,
+                      uint64_t count, struct ix_sources *sources, struct ix_error *err);
+/* Whether the broker of one target runs on this host, as far as its address tells. */
+bool ix_run_broker_is_here(const struct ix_target *target);
 
 /* run_observe.c */
 int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, const char *username,

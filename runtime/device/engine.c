@@ -90,6 +90,7 @@ void ix_engine_free(struct ix_engine *engine)
         ix_group_free(group, false);
     }
     ix_wheel_cancel(engine->loop->wheel, &engine->drained_wheel);
+    ix_pace_deinit(engine);
     for (size_t i = 0; i < IX_ARRAY_LEN(engine->chunks); i++)
         free(engine->chunks[i]);
     free(engine->inflight);

@@ -31,6 +31,10 @@ struct ix_engine *ix_engine_new(const struct ix_engine_config *config);
 /* Aborts what is connected and frees everything; the segment stays. */
 void ix_engine_free(struct ix_engine *engine);
 
+/* Connections are opened at the instants offset_ns + k · interval_ns, one at each, first come first served;
+ * a turn that comes late makes up for 10 ms at most. interval_ns 0 (the default): as soon as asked for. */
+void ix_engine_set_pace(struct ix_engine *engine, double interval_ns, double offset_ns);
+
 /* Applies one record. Those of a group may come in any order, but its spec first; repeats, and records older
  * than the one applied for their key, are ignored. On error the group is as before and the message says why;
  * the record counts as applied. Work over many devices is spread over loop turns. */

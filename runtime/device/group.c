@@ -138,6 +138,11 @@ static int group_open(struct ix_engine *engine, const struct ix_record *record, 
         rc = open_hooks(group, err);
     if (rc == 0)
         rc = open_transports(group, spec, err);
+    if (rc == 0 && spec->sources.count) {
+        group->sources.items = ix_calloc(spec->sources.count, sizeof(*spec->sources.items));
+        memcpy(group->sources.items, spec->sources.items, spec->sources.count * sizeof(*spec->sources.items));
+        group->sources.count = spec->sources.count;
+    }
     if (rc == 0) {
         group->metrics = ix_segment_group(engine->segment, group->id);
         if (!group->metrics)
@@ -327,6 +332,7 @@ void ix_group_free(struct ix_group *group, bool forget_rows)
     for (size_t i = 0; i < group->target_count; i++)
         group->protocol->release(group->transports[i]);
     free(group->transports);
+    ix_sources_deinit(&group->sources);
     if (group->script && hooks->model_close)
         hooks->model_close(hooks->context, group->script);
     size_t streams = group->model ? group->model->attribute_count : 0;

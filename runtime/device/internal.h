@@ -3,7 +3,7 @@
  *   idle ──start──▶ connecting ──accepted──▶ up ──stop──▶ draining ──▶ idle
  *                     ▲     │ refused, failed    │ lost, dropped, disconnected
  *                     │     ▼                    ▼
- *                     └── waiting ◀──────────────┘
+ *          queued ────┴── waiting ◀──────────────┘
  *
  * Its status and link state, which users see, are in its row. All its deadlines share one wheel entry:
  * whoever changes one calls ix_device_rearm. */
@@ -20,6 +20,7 @@
 enum ix_stage {
     IX_S_IDLE,
     IX_S_WAITING,    /* connects at need_ns (UINT64_MAX: not by itself); a silenced link may be left */
+    IX_S_QUEUED,     /* wants to connect, others are before it; need_ns is its ticket */
     IX_S_CONNECTING, /* since need_ns */
     IX_S_UP,
     IX_S_DRAINING, /* at the latest until need_ns */
@@ -135,6 +136,7 @@ struct ix_group {
     const struct ix_protocol *protocol;
     struct ix_transport **transports; /* one per target */
     size_t target_count;
+    struct ix_sources sources;
 
     char *head_json; /* {"deviceId":"prefix */
     char *tail_json; /* suffix","timestamp":" */
@@ -168,6 +170,18 @@ struct ix_inflight {
     uint16_t token;
 };
 
+/* Devices that want to connect, first come first served; ticket n has the slot slots[n % size]. */
+struct ix_pace {
+    struct ix_wheel_entry wheel;
+    uint32_t *slots;
+    uint32_t size;
+    uint32_t in_ms; /* without a rate: connections opened at once in millisecond `ms` */
+    uint64_t ms;
+    uint64_t first, last; /* tickets: the next to serve, the next to give */
+    double interval_ns;   /* between two connections; 0: no rate */
+    double next_ns;       /* the next one, at the earliest */
+};
+
 struct ix_engine {
     struct ix_engine_config config;
     struct ix_loop *loop;
@@ -185,6 +199,7 @@ struct ix_engine {
     uint32_t inflight_size;
     uint32_t inflight_free;
 
+    struct ix_pace pace;
     uint64_t active; /* devices that are not idle */
     bool draining;
     void (*drained)(void *context);
@@ -276,6 +291,11 @@ void ix_device_leave(struct ix_device *d, enum ix_drop_mode mode, uint64_t back_
 /* link.c */
 extern const struct ix_link_events ix_device_events;
 void ix_device_connect(struct ix_device *d);
+
+/* pace.c */
+/* Connects now, or when its turn comes. */
+void ix_pace_connect(struct ix_device *d);
+void ix_pace_deinit(struct ix_engine *engine);
 
 /* reconnect.c */
 /* After a loss, refusal or failure: true and the delay, or false: it gives up. */

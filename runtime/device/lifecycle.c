@@ -87,7 +87,7 @@ void ix_device_due(struct ix_wheel_entry *entry, uint64_t now_ns)
     if (drops)
         next = ix_telemetry_run(d, now_ns);
     if (d->stage == IX_S_WAITING && d->need_ns <= now_ns)
-        ix_device_connect(d);
+        ix_pace_connect(d);
     else if (d->stage == IX_S_DRAINING && d->need_ns <= now_ns)
         ix_device_finish_stop(d);
     if (d->extra)

@@ -49,6 +49,13 @@ static void note_reason(struct ix_device *d, const char *reason)
     ix_log_repeat(IX_LOG_WARN, d->group->id, reason);
 }
 
+/* The devices of one broker take the source addresses in turn. */
+static const char *source_of(const struct ix_group *group, uint64_t index)
+{
+    const struct ix_sources *sources = &group->sources;
+    return sources->count ? sources->items[index / group->target_count % sources->count].address : NULL;
+}
+
 void ix_device_connect(struct ix_device *d)
 {
     struct ix_group *group = d->group;
@@ -60,7 +67,8 @@ void ix_device_connect(struct ix_device *d)
     struct ix_template_scope scope = ix_device_scope(d, now);
     struct ix_identity identity = {.client_id = render(&engine->client_id, spec->client_id, &scope),
                                    .username = render(&engine->username, spec->username, &scope),
-                                   .password = render(&engine->password, spec->password, &scope)};
+                                   .password = render(&engine->password, spec->password, &scope),
+                                   .bind_address = source_of(group, d->row->index)};
     if (!identity.client_id)
         identity.client_id = ix_buf_cstr(&engine->id);
     if (spec->will.set)

@@ -25,6 +25,9 @@ static void pack_spec(const struct ix_group_spec *spec, struct ix_buf *out)
         ix_pack_str(out, spec->targets[i].server_name);
         ix_pack_u32(out, spec->targets[i].port);
     }
+    ix_pack_u32(out, (uint32_t)spec->sources.count);
+    for (size_t i = 0; i < spec->sources.count; i++)
+        ix_pack_str(out, spec->sources.items[i].address);
     ix_pack_str(out, spec->tags);
     ix_pack_bytes(out, spec->shards, sizeof(spec->shards));
 }
@@ -133,12 +136,8 @@ static void read_strategy(struct ix_strategy_spec *s, struct ix_reader *in)
     s->is_dropout = read_bool(in);
 }
 
-static int read_spec(struct ix_group_spec *spec, struct ix_reader *in, struct ix_error *err)
+static int read_targets(struct ix_group_spec *spec, struct ix_reader *in, struct ix_error *err)
 {
-    spec->id_pattern = read_text(in);
-    spec->count = ix_read_u64(in);
-    spec->model = read_text(in);
-    spec->model_folder = read_optional(in);
     size_t count = ix_read_u32(in);
     /* Each takes at least the lengths of two texts and a port. */
     if (count > (size_t)(in->end - in->at) / 12)
@@ -153,6 +152,31 @@ static int read_spec(struct ix_group_spec *spec, struct ix_reader *in, struct ix
             in->bad = true;
         target->port = (uint16_t)port;
     }
+    return 0;
+}
+
+static int read_sources(struct ix_sources *sources, struct ix_reader *in, struct ix_error *err)
+{
+    size_t count = ix_read_u32(in);
+    if (count > (size_t)(in->end - in->at) / 4)
+        return ix_fail(err, -EBADMSG, "%zu source addresses do not fit into the rest of the message", count);
+    sources->items = ix_calloc(count + 1, sizeof(*sources->items));
+    for (; sources->count < count && !in->bad; sources->count++)
+        read_fixed(in, sources->items[sources->count].address, sizeof(sources->items->address));
+    return 0;
+}
+
+static int read_spec(struct ix_group_spec *spec, struct ix_reader *in, struct ix_error *err)
+{
+    spec->id_pattern = read_text(in);
+    spec->count = ix_read_u64(in);
+    spec->model = read_text(in);
+    spec->model_folder = read_optional(in);
+    int rc = read_targets(spec, in, err);
+    if (rc == 0)
+        rc = read_sources(&spec->sources, in, err);
+    if (rc < 0)
+        return rc;
     spec->tags = read_text(in);
     size_t len;
     const void *shards = ix_read_bytes(in, &len);
@@ -251,6 +275,7 @@ void ix_record_deinit(struct ix_record *record)
         free(record->spec.model);
         free(record->spec.model_folder);
         free(record->spec.targets);
+        ix_sources_deinit(&record->spec.sources);
         free(record->spec.tags);
         break;
     case IX_RECORD_LAUNCH:

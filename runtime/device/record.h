@@ -6,6 +6,7 @@
 
 #include "base/pack.h"
 #include "protocol/protocol.h"
+#include "protocol/source.h"
 #include "strategy/schedule.h"
 #include "strategy/selection.h"
 
@@ -28,6 +29,7 @@ struct ix_group_spec {
     char *model_folder;        /* may be NULL */
     struct ix_target *targets; /* devices spread over them by index */
     size_t target_count;
+    struct ix_sources sources;     /* addresses to connect from, spread likewise; none: the kernel chooses */
     char *tags;                    /* "key:value,key:value", sorted */
     uint8_t shards[IX_SHARDS / 8]; /* bit set: the shard is this worker's */
 };

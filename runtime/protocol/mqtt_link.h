@@ -87,7 +87,8 @@ void ix_mqtt_link_dispose(struct ix_mqtt_link *link);
 /* Counts a link out; frees a released transport with its last one. */
 void ix_mqtt_transport_drop(struct ix_mqtt_transport *transport);
 
-/* mqtt_interpose.c: while `on`, socketpair() fails and bind() leaves the choice of the port to connect(). */
+/* mqtt_interpose.c: while `on`, socketpair() fails, bind() leaves the choice of the port to connect(), and that looks at all
+ * of them. */
 void ix_mqtt_interpose(bool on);
 
 /* mqtt_tls.c */

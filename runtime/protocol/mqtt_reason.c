@@ -64,8 +64,9 @@ static const struct text errors[] = {
     {EHOSTDOWN, "no route to host"},
     {ENETUNREACH, "network unreachable"},
     {ENETDOWN, "network unreachable"},
-    {EADDRNOTAVAIL, "no free source port or address"},
-    {EADDRINUSE, "no free source port or address"},
+    {EADDRNOTAVAIL, "no free source port: use --bind or more brokers"},
+    {EADDRINUSE, "no free source port: use --bind or more brokers"},
+    {ENXIO, "no such source address"}, /* mqtt_interpose.c */
     {EMFILE, "too many open files"},
     {ENFILE, "too many open files"},
     {ENOMEM, "out of memory"},

@@ -16,6 +16,7 @@ enum ix_wire_down {                      /* controller → worker */
                                             u32 count and the   targets; observers only. The result comes when
                                             every broker has accepted it */
                     IX_DOWN_UNSUBSCRIBE, /* u64 id */
+                    IX_DOWN_PACE,        /* f64 interval_ns, f64 offset_ns: ix_engine_set_pace */
                     IX_DOWN_DRAIN,       /* u64 ns; answered by IX_UP_DRAINED */
                     IX_DOWN_EXIT,        /* nothing; the worker ends */
 };

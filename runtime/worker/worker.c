@@ -369,6 +369,12 @@ static void on_subscribe(struct worker *w, struct ix_reader *in)
     free(password);
 }
 
+static void on_pace(struct worker *w, struct ix_reader *in)
+{
+    double interval = ix_read_f64(in), offset = ix_read_f64(in);
+    ix_engine_set_pace(w->engine, interval, offset);
+}
+
 static void on_drained(void *context)
 {
     struct worker *w = context;
@@ -398,6 +404,8 @@ static void on_frame(void *context, uint8_t type, const void *payload, size_t le
         on_command(w, &in);
     else if (type == IX_DOWN_ELIGIBLE && devices)
         on_eligible(w, &in);
+    else if (type == IX_DOWN_PACE && devices)
+        on_pace(w, &in);
     else if (type == IX_DOWN_DRAIN && devices)
         ix_engine_drain(w->engine, ix_read_u64(&in), on_drained, w);
     else if (type == IX_DOWN_SUBSCRIBE && observes)

@@ -18,6 +18,7 @@ SMALL = {
     "replay": {"devices": 3, "rows": 2},
     "custom-generator": {"gauges": 5, "cycle": 2},
     "custom-strategy": {"devices": 50, "minutes": 0.02},
+    "million": {"devices": 200, "interval": 1, "connects": 400, "hold": "1s"},
     "ci-smoke": {"devices": 20, "hold": "500ms"},
 }
 

@@ -45,6 +45,7 @@ static void test_spec(void **state)
 {
     (void)state;
     struct ix_target targets[2] = {{"127.0.0.1", "broker.example", 1883}, {"::1", "", 65535}};
+    struct ix_source sources[2] = {{"127.0.0.2"}, {"127.0.0.3"}};
     struct ix_record record = {.sequence = 1ull << 40,
                                .kind = IX_RECORD_SPEC,
                                .group = "sensors",
@@ -53,6 +54,7 @@ static void test_spec(void **state)
                                         .model = "{\"id\":\"x\"}",
                                         .targets = targets,
                                         .target_count = 2,
+                                        .sources = {sources, 2},
                                         .tags = "site:north"}};
     record.spec.shards[0] = 0x81;
     record.spec.shards[511] = 0x40;
@@ -66,6 +68,8 @@ static void test_spec(void **state)
     assert_string_equal(again.spec.targets[0].server_name, "broker.example");
     assert_string_equal(again.spec.targets[1].address, "::1");
     assert_number(again.spec.targets[1].port, 65535);
+    assert_number(again.spec.sources.count, 2);
+    assert_string_equal(again.spec.sources.items[1].address, "127.0.0.3");
     assert_memory_equal(again.spec.shards, record.spec.shards, sizeof(record.spec.shards));
     ix_record_deinit(&again);
 }

@@ -1,0 +1,81 @@
+#include "control/memory.h"
+
+#include <stdio.h>
+
+#define KIB 1024.0
+#define GIB (1024.0 * 1024 * 1024)
+
+/* Bytes, measured with 200,000 and more devices of one attribute. */
+#define DEVICE        1800  /* in the worker, library included */
+#define SOCKET        3750  /* one end of an idle TCP connection, in the kernel */
+#define BROKER        750   /* a client in mosquitto */
+#define TLS           31000 /* a session with a shared context */
+#define WITH_BEHAVIOR 2000  /* last values, conditions, and what Lua keeps */
+
+uint64_t ix_memory_of_device(const struct ix_model *model, bool broker_is_here)
+{
+    uint64_t bytes = DEVICE + SOCKET;
+    if (model->connection.tls)
+        bytes += TLS;
+    if (model->behavior_count)
+        bytes += WITH_BEHAVIOR;
+    return broker_is_here ? bytes + SOCKET + BROKER : bytes;
+}
+
+static bool read_number(const char *path, uint64_t *out)
+{
+    unsigned long long number;
+    FILE *f = fopen(path, "re");
+    bool good = f && fscanf(f, "%llu", &number) == 1;
+    if (f)
+        fclose(f);
+    if (good)
+        *out = number;
+    return good;
+}
+
+static uint64_t of_host(void)
+{
+    char line[256];
+    unsigned long long kib;
+    uint64_t available = UINT64_MAX;
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f && available == UINT64_MAX && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+            available = kib * 1024;
+    if (f)
+        fclose(f);
+    return available;
+}
+
+/* In a container: its limit less what it uses, of either version of control groups. "max" is no number. */
+static uint64_t of_control_group(void)
+{
+    static const char *const files[][2] = {
+        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
+        {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"},
+    };
+    uint64_t limit, used;
+    for (size_t i = 0; i < IX_ARRAY_LEN(files); i++)
+        if (read_number(files[i][0], &limit) && read_number(files[i][1], &used))
+            return limit > used ? limit - used : 0;
+    return UINT64_MAX;
+}
+
+uint64_t ix_memory_available(void)
+{
+    uint64_t host = of_host(), group = of_control_group();
+    return host < group ? host : group;
+}
+
+int ix_memory_check(uint64_t devices, uint64_t needed, uint64_t available, struct ix_error *err)
+{
+    if (needed <= available || available == UINT64_MAX)
+        return 0;
+    return ix_fail(
+        err, -ENOMEM,
+        "%llu devices need about %.1f GiB of memory (%.1f KiB each), and %.1f GiB are available; use "
+        "fewer devices, or a host with more memory",
+        (unsigned long long)devices, (double)needed / GIB, (double)needed / (double)devices / KIB,
+        (double)available / GIB);
+}

@@ -1,0 +1,314 @@
+"""Connects a million MQTT devices on this machine, lets each publish once a minute, and measures what that costs.
+
+Everything runs here and talks over loopback: iotix, and as many mosquitto brokers as the limit of open files demands. A
+host with less memory, fewer cores or lower limits gets fewer devices, and is told so. Run by root, limits of the kernel
+that stand in the way are raised for the time of the run and put back afterwards; nothing else on the host changes.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SCENARIO = os.path.join(HERE, "..", "..", "scenarios", "million.lua")
+KIB_PER_DEVICE = 9.0  # iotix, kernel and broker; measured below, this is what is planned with
+DEVICES_PER_CORE = 500_000
+MEMORY_SHARE = 0.9  # of what is available
+BROKER_OVERHEAD = 60  # descriptors that a mosquitto needs itself
+TICKS = os.sysconf("SC_CLK_TCK")
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+
+BROKER_CONFIG = """listener {port} 127.0.0.1
+allow_anonymous true
+max_connections -1
+max_inflight_messages 0
+max_queued_messages 0
+persistence false
+set_tcp_nodelay true
+log_dest none
+{user}"""
+
+
+def read(path):
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read()
+
+
+def meminfo(key):
+    for line in read("/proc/meminfo").splitlines():
+        name, value = line.split(":")
+        if name == key:
+            return int(value.split()[0])
+    return 0
+
+
+class Limits:
+    """Kernel limits that a large fleet meets, raised while the run lasts."""
+
+    def __init__(self, may_change):
+        self.may_change, self.before, self.refused = may_change, {}, []
+
+    def get(self, name):
+        return [int(word) for word in read("/proc/sys/" + name.replace(".", "/")).split()]
+
+    def at_least(self, name, *wanted):
+        found = self.get(name)
+        if all(a >= b for a, b in zip(found, wanted)):
+            return
+        try:
+            if not self.may_change:
+                raise PermissionError
+            with open("/proc/sys/" + name.replace(".", "/"), "w", encoding="ascii") as file:
+                file.write(" ".join(map(str, wanted)))
+            self.before[name] = found
+        except OSError:
+            self.refused.append(f"{name} is {found[-1]}, wanted {wanted[-1]}")
+
+    def restore(self):
+        for name, values in self.before.items():
+            with open("/proc/sys/" + name.replace(".", "/"), "w", encoding="ascii") as file:
+                file.write(" ".join(map(str, values)))
+
+
+def plan(arguments, limits):
+    """(devices, devices per broker, what made them fewer)."""
+    devices, reasons = arguments.devices, []
+
+    def cap(most, why):
+        nonlocal devices
+        if most < devices:
+            reasons.append(f"{why}: {most} devices")
+            devices = most
+
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    per_broker = descriptors - BROKER_OVERHEAD
+    cap(int(meminfo("MemAvailable") * MEMORY_SHARE / KIB_PER_DEVICE), f"{meminfo('MemAvailable') >> 10} MiB of memory")
+    cap((os.cpu_count() or 1) * DEVICES_PER_CORE, f"{os.cpu_count()} cores")
+    limits.at_least("fs.file-max", 2 * devices + 200_000)
+    cap((limits.get("fs.file-max")[0] - 100_000) // 2, "fs.file-max, both ends of a connection are here")
+    # The controller holds two descriptors for each worker.
+    cap(per_broker * (descriptors - 100) // 2, f"{descriptors} open files a process")
+    return devices, per_broker, reasons
+
+
+def die_with_parent():
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def free_ports(count):
+    """Ports for listeners, outside of those that outgoing connections get."""
+    low, high = (int(word) for word in read("/proc/sys/net/ipv4/ip_local_port_range").split())
+    found = []
+    for port in range(10_000, 65_000):
+        if len(found) == count:
+            break
+        if low <= port <= high:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+            except OSError:
+                pass
+    if len(found) < count:
+        sys.exit(f"only {len(found)} free ports for {count} brokers")
+    return found
+
+
+def start_brokers(count, folder):
+    program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+    brokers = []
+    for port in free_ports(count):
+        config = os.path.join(folder, f"{port}.conf")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(BROKER_CONFIG.format(port=port, user="user root\n" if os.geteuid() == 0 else ""))
+        process = subprocess.Popen([program, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   preexec_fn=die_with_parent)
+        process.port = port
+        brokers.append(process)
+    deadline = time.monotonic() + 30
+    for broker in brokers:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", broker.port), 1).close()
+                break
+            except OSError:
+                if time.monotonic() > deadline or broker.poll() is not None:
+                    sys.exit(f"the mosquitto on port {broker.port} does not start")
+                time.sleep(0.02)
+    return brokers
+
+
+def family(pid):
+    """A process and all its descendants."""
+    found, wanted = [], [pid]
+    while wanted:
+        one = wanted.pop()
+        try:
+            for task in os.listdir(f"/proc/{one}/task"):
+                wanted += [int(child) for child in read(f"/proc/{one}/task/{task}/children").split()]
+            found.append(one)
+        except OSError:
+            continue
+    return found
+
+
+def pss_kib(pids):
+    total = 0
+    for pid in pids:
+        try:
+            total += sum(int(line.split()[1]) for line in read(f"/proc/{pid}/smaps_rollup").splitlines()
+                         if line.startswith("Pss:"))
+        except OSError:
+            continue
+    return total
+
+
+def cpu_seconds(pids):
+    ticks = 0
+    for pid in pids:
+        try:
+            fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        except OSError:
+            continue
+    return ticks / TICKS
+
+
+def sockets_in_use():
+    """Of TCP, in this network namespace: both ends of a loopback connection."""
+    for line in read("/proc/net/sockstat").splitlines():
+        if line.startswith("TCP:"):
+            return int(line.split()[2])
+    return 0
+
+
+def kernel_kib():
+    """Slab and TCP buffers."""
+    pages = next((int(line.split()[-1]) for line in read("/proc/net/sockstat").splitlines() if line.startswith("TCP:")), 0)
+    return meminfo("Slab") + pages * 4
+
+
+class Run:
+    def __init__(self, arguments, devices, brokers, folder):
+        self.a, self.devices, self.brokers = arguments, devices, brokers
+        self.report = os.path.join(folder, "result.json")
+        command = [arguments.iotix, "run", SCENARIO, "--interval", "1s",
+                   "--broker", ",".join(f"127.0.0.1:{broker.port}" for broker in brokers),
+                   "-e", f"devices={devices}", "-e", f"interval={arguments.interval}",
+                   "-e", f"connects={arguments.connects}", "-e", f"hold={arguments.hold}s",
+                   "--out", f"json={self.report}"] + arguments.extra
+        self.before = self.sample([])
+        self.began = time.monotonic()
+        environment = dict(os.environ, XDG_STATE_HOME=os.path.join(folder, "state"))
+        self.process = subprocess.Popen(command, env=environment, preexec_fn=die_with_parent)
+        self.samples = {}
+
+    def sample(self, pids):
+        broker_pids = [broker.pid for broker in self.brokers]
+        return {"at": time.monotonic(), "kernel": kernel_kib(), "sockets": sockets_in_use(), "iotix": pss_kib(pids),
+                "brokers": pss_kib(broker_pids), "cpu": cpu_seconds(pids), "cpu_controller": cpu_seconds(pids[:1]),
+                "cpu_brokers": cpu_seconds(broker_pids)}
+
+    def watch(self):
+        """Measures when all are connected, and again shortly before the end."""
+        wanted = self.before["sockets"] + 2 * self.devices - self.devices // 500
+        deadline = self.began + self.a.timeout
+        second = None
+        while self.process.poll() is None:
+            now = time.monotonic()
+            if now > deadline:
+                self.process.send_signal(signal.SIGINT)
+                deadline = now + 30
+            if "connected" not in self.samples and sockets_in_use() >= wanted:
+                self.samples["connected"] = self.sample(family(self.process.pid))
+                second = now + self.a.hold * 0.9
+            if second and now >= second and "late" not in self.samples:
+                self.samples["late"] = self.sample(family(self.process.pid))
+            time.sleep(0.1)
+        return self.process.returncode
+
+
+def figures(run, status, arguments, notes, per_broker):
+    with open(run.report, encoding="utf-8") as file:
+        report = json.load(file)
+    trends, counters = report["totals"]["trends"], report["totals"]["counters"]
+    seconds = next((event["data"]["seconds"] for event in report["events"] if event["name"] == "all connected"), None)
+    out = {"devices": run.devices, "brokers": len(run.brokers), "devices_per_broker_at_most": per_broker,
+           "workers": report.get("workers"), "cores": os.cpu_count(), "exit_code": status, "notes": notes,
+           "kernel": os.uname().release, "connect_seconds": seconds, "interval_seconds": arguments.interval}
+    out["lateness_ms"] = {key: trends["publish.lateness"][key] for key in ("p50", "p90", "p95", "p99", "max")}
+    out["connect_ms"] = {key: trends["connect.time"][key] for key in ("p50", "p99", "max")}
+    out["messages"] = {key: counters[f"messages.{key}"] for key in ("scheduled", "sent", "lost")}
+    a, b = run.samples.get("connected"), run.samples.get("late")
+    if a and b:
+        n, span = run.devices, b["at"] - a["at"]
+        part = {key: (b[key] - run.before[key]) * 1024 / n for key in ("iotix", "kernel", "brokers")}
+        out["bytes_per_device"] = {**{key: round(value) for key, value in part.items()},
+                                   "sum": round(sum(part.values()))}
+        out["cpu_seconds_until_connected"] = {"iotix": a["cpu"], "controller": a["cpu_controller"],
+                                              "brokers": a["cpu_brokers"] - run.before["cpu_brokers"]}
+        out["cpu_percent_of_a_core_while_publishing"] = {
+            "iotix": round(100 * (b["cpu"] - a["cpu"]) / span, 1),
+            "controller": round(100 * (b["cpu_controller"] - a["cpu_controller"]) / span, 1),
+            "brokers": round(100 * (b["cpu_brokers"] - a["cpu_brokers"]) / span, 1)}
+        rates = [point["sent"] / point["seconds"] for point in report["series"]
+                 if seconds and point["t"] > seconds + 2 and point["seconds"] > 0]
+        out["messages_per_second"] = round(sum(rates) / len(rates)) if rates else None
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--iotix", default="build/iotix")
+    parser.add_argument("--devices", type=int, default=1_000_000)
+    parser.add_argument("--interval", type=float, default=60, help="seconds between two messages of a device")
+    parser.add_argument("--connects", type=int, default=30_000, help="planned starts a second")
+    parser.add_argument("--hold", type=float, default=60, help="seconds with everybody connected")
+    parser.add_argument("--timeout", type=float, default=400, help="seconds after which the run is interrupted")
+    parser.add_argument("--out", default="build/bench/million.json")
+    parser.add_argument("--no-sysctl", action="store_true", help="leave the kernel's limits alone")
+    parser.add_argument("extra", nargs="*", help="further options of iotix run, after --")
+    arguments = parser.parse_args()
+    os.makedirs(os.path.dirname(arguments.out) or ".", exist_ok=True)
+    limits = Limits(os.geteuid() == 0 and not arguments.no_sysctl)
+    brokers = []
+    with tempfile.TemporaryDirectory(prefix="iotix-million.") as folder:
+        try:
+            devices, per_broker, notes = plan(arguments, limits)
+            limits.at_least("net.core.somaxconn", 4096)
+            limits.at_least("net.ipv4.tcp_max_syn_backlog", 4096)
+            notes += limits.refused
+            for note in notes:
+                print(f"fewer devices, or slower, because of {note}", flush=True)
+            brokers = start_brokers(-(-devices // per_broker), folder)
+            run = Run(arguments, devices, brokers, folder)
+            status = run.watch()
+            result = figures(run, status, arguments, notes, per_broker)
+        finally:
+            for broker in brokers:
+                broker.kill()
+            for broker in brokers:
+                broker.wait()
+            limits.restore()
+    with open(arguments.out, "w", encoding="utf-8") as file:
+        json.dump(result, file, indent=2)
+        file.write("\n")
+    print(json.dumps(result, indent=2))
+    return 0 if status in (0, 111) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
