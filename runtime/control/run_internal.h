@@ -81,6 +81,7 @@ struct ix_run {
     /* the end */
     enum ix_exit preset; /* of an error that ended the run */
     bool interrupted;
+    uint64_t interrupted_ns;
     uv_signal_t sigint, sigterm;
     bool signals_open;
 };

@@ -135,3 +135,13 @@ def test_a_signal_to_the_whole_process_group_drains_too(number, iotix, write):
     run.expect(105, r"(?i)interrupt")
     assert not re.search(r"restart|killed|embedded broker ended", run.err + run.out), run.describe()
     assert figure(run, "sent") == figure(run, "acknowledged"), run.describe()
+
+
+def test_one_request_to_stop_may_reach_the_process_and_its_group(iotix, write):
+    run = start(iotix, write, "embedded")
+    run.wait_for("20 of 20 connected")
+    run.signal(signal.SIGTERM)  # as `timeout` and service managers do
+    os.killpg(run.pid, signal.SIGTERM)
+    run.expect(105, r"(?i)interrupt")
+    assert "restart" not in run.out + run.err and "broker ended" not in run.err, run.describe()
+    assert figure(run, "sent") == figure(run, "acknowledged") > 0, run.describe()
