@@ -145,6 +145,28 @@ int ix_file_write(const char *path, const void *data, size_t len, struct ix_erro
     return rc < 0 ? fail_path(err, "write", path, -rc) : 0;
 }
 
+int ix_file_check_writable(const char *path, struct ix_error *err)
+{
+    struct stat info;
+    bool exists = stat(path, &info) == 0;
+    if (exists && S_ISDIR(info.st_mode))
+        return fail_path(err, "write", path, EISDIR);
+    if (exists && !S_ISREG(info.st_mode))
+        return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0 ? fail_path(err, "write", path, errno) : 0;
+    char *real = exists ? realpath(path, NULL) : NULL;
+    char *folder = ix_file_dirname(real ? real : path);
+    int code = 0;
+    if (stat(folder, &info) < 0)
+        code = fail_path(err, "write", path, errno);
+    else if (!S_ISDIR(info.st_mode))
+        code = fail_path(err, "write", path, ENOTDIR);
+    else if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) < 0)
+        code = fail_path(err, "write", path, errno);
+    free(folder);
+    free(real);
+    return code;
+}
+
 int ix_file_map(const char *path, struct ix_map *map, struct ix_error *err)
 {
     struct stat info;

@@ -11,6 +11,9 @@ int ix_file_read(const char *path, size_t max, char **text, size_t *len, struct 
  */
 int ix_file_write(const char *path, const void *data, size_t len, struct ix_error *err);
 
+/* Whether ix_file_write would find its folder and be allowed to write there: an error before the work, not after. */
+int ix_file_check_writable(const char *path, struct ix_error *err);
+
 struct ix_map {
     const char *data;
     size_t len;

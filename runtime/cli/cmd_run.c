@@ -3,6 +3,8 @@
 #include "cli/progress.h"
 #include "control/run.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +58,14 @@ static int parse_rate(const char *text, double *rate, struct ix_error *err)
     return 0;
 }
 
+static bool parse_seed(const char *text, uint64_t *seed)
+{
+    char *end;
+    errno = 0;
+    *seed = strtoull(text, &end, 0);
+    return isdigit((unsigned char)text[0]) && !*end && errno == 0;
+}
+
 int ix_command_run(int argc, char **argv)
 {
     struct ix_run_config config = {0};
@@ -106,11 +116,9 @@ int ix_command_run(int argc, char **argv)
     json_t *values = NULL;
     if (!ix_command_begin(&line, argc, argv, arguments, &count, &status))
         goto end;
-    char *end = NULL;
-    if (seed)
-        config.seed = strtoull(seed, &end, 0);
+    bool seed_is_good = !seed || parse_seed(seed, &config.seed);
     values = parse_settings(&settings, &err);
-    if (values && seed && (*end || seed[0] == '-' || !seed[0]))
+    if (values && !seed_is_good)
         ix_fail(&err, -EINVAL, "--seed %s: it must be a whole number below 2^64", seed);
     else if (values && connect_rate && parse_rate(connect_rate, &config.connect_rate, &err) < 0)
         ;

@@ -8,9 +8,13 @@
 #include "script/embedded.h"
 #include "worker/worker.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static int command_version(int argc, char **argv);
 static int command_help(int argc, char **argv);
@@ -124,8 +128,33 @@ static const char *find_embedded(const char *name, size_t *len)
     return file ? file->data : NULL;
 }
 
+/* Sockets would get the numbers of standard descriptors that our caller closed, and our output with them. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Output that was lost is an error, but not to a reader that has seen enough, as in `iotix … | head`. */
+static int finish(int status)
+{
+    struct stat info;
+    int code = fflush(stdout) == 0 ? 0 : errno;
+    if (code == 0 && !ferror(stdout))
+        return status;
+    if (fstat(STDOUT_FILENO, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode)))
+        return status;
+    fprintf(stderr, "iotix: can't write the output: %s\n", code ? strerror(code) : "it is incomplete");
+    return status ? status : IX_EXIT_CONFIGURATION;
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_descriptors();
     ix_model_set_embedded(find_embedded);
     if (argc > 1 && strcmp(argv[1], "--worker") == 0)
         return ix_worker_main(argc, argv);
@@ -135,10 +164,10 @@ int main(int argc, char **argv)
         return IX_EXIT_CONFIGURATION;
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_overview(argc < 2 ? stderr : stdout);
-        return argc < 2 ? IX_EXIT_CONFIGURATION : 0;
+        return argc < 2 ? IX_EXIT_CONFIGURATION : finish(0);
     }
     if (strcmp(argv[1], "--version") == 0)
-        return command_version(argc, argv);
+        return finish(command_version(argc, argv));
     const struct ix_subcommand *c = find_command(argv[1]);
-    return c ? c->main(argc - 1, argv + 1) : unknown_command(argv[1]);
+    return c ? finish(c->main(argc - 1, argv + 1)) : unknown_command(argv[1]);
 }

@@ -14,6 +14,8 @@
 #define SCENARIO_MAX (16u << 20)
 #define DRAIN_NS     (2 * IX_S)
 #define STOP_NS      (5 * IX_S)
+/* `timeout`, service managers and terminals may send one request to a process and to its group: that is one. */
+#define ONE_REQUEST_NS (300 * IX_MS)
 
 /* ---- answers to the scenario ---- */
 
@@ -219,6 +221,10 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     (void)number;
     struct ix_run *run = handle->data;
+    uint64_t now = ix_loop_update(&run->loop);
+    if (run->interrupted && now - run->interrupted_ns < ONE_REQUEST_NS)
+        return;
+    run->interrupted_ns = now;
     if (run->interrupted || run->phase == RUN_STARTING) {
         fputs("\niotix: aborted\n", stderr); /* workers and embedded broker die with us */
         _exit(IX_EXIT_INTERRUPTED);
@@ -382,8 +388,11 @@ static int check_outputs(const struct ix_run *run, struct ix_error *err)
     const struct ix_report_format *format;
     const char *file;
     int code = 0;
-    for (size_t i = 0; i < run->config.output_count && code == 0; i++)
+    for (size_t i = 0; i < run->config.output_count && code == 0; i++) {
         code = ix_report_parse(run->config.outputs[i], &format, &file, err);
+        if (code == 0 && strcmp(file, "-") != 0 && (code = ix_file_check_writable(file, err)) < 0)
+            ix_error_prefix(err, "--out %s", run->config.outputs[i]);
+    }
     return code;
 }
 

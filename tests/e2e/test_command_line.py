@@ -111,3 +111,43 @@ def test_output_to_a_closed_pipe_is_no_crash(arguments, tmp_path):
     ended = subprocess.run(["bash", "-c", '"$@" | true; exit "${PIPESTATUS[0]}"', "bash", BINARY, *arguments],
                            cwd=tmp_path, capture_output=True, timeout=20, check=False)
     assert ended.returncode in (0, 104, 141) and b"Sanitizer" not in ended.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_descriptors_change_nothing(broker, observe, write, tmp_path, closed):
+    observer = observe(broker)
+    write("probe.json", model(counter(100)))
+    write("x.lua", scenario(3, 't:sleep "200ms"'))
+    ended = subprocess.run(["bash", "-c", f'"$@" {closed}', "bash", BINARY, "run", "x.lua", "--broker", broker.address],
+                           cwd=tmp_path, capture_output=True, timeout=30, check=False)
+    assert ended.returncode == 0, ended
+    for message in observer.settle().messages:
+        json.loads(message.payload)
+    assert len({m.topic for m in observer.messages}) == 3
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["version"], ["model", "schema"]])
+def test_output_that_is_lost_is_an_error(arguments, tmp_path):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        ended = subprocess.run([BINARY, *arguments], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, timeout=20,
+                               check=False)
+    assert ended.returncode == 104 and b"can't write the output" in ended.stderr, ended
+
+
+def test_a_report_that_can_not_be_written_is_an_error_before_the_run(broker, iotix, write, tmp_path):
+    write("probe.json", model())
+    write("x.lua", scenario(1, 't:sleep "100ms"'))
+    for file in ("missing/r.json", "."):
+        ended = iotix("run", "x.lua", "--broker", broker.address, "--out", f"json={file}").expect(104, "--out json=")
+        assert ended.out == "", ended.describe()
+    iotix("run", "x.lua", "--broker", broker.address, "--out", "json=r.json").expect(0)
+    assert json.loads((tmp_path / "r.json").read_text())
+
+
+def test_a_seed_is_a_whole_number_below_2_to_64(broker, iotix, write):
+    write("probe.json", model())
+    write("x.lua", scenario(1, 't:sleep "100ms"'))
+    for seed in ("18446744073709551616", "-1", "1.5", "x", ""):
+        iotix("run", "x.lua", "--broker", broker.address, "--seed", seed).expect(104, "--seed")
+    iotix("run", "x.lua", "--broker", broker.address, "--seed", "18446744073709551615").expect(
+        0, r"seed +18446744073709551615")
