@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DOC_COLUMN 30
+#define LINE_WIDTH 100
+
 static const struct ix_option *find_long(const struct ix_command_line *line, const char *name, size_t len)
 {
     for (size_t i = 0; i < line->option_count; i++)
@@ -133,6 +136,33 @@ int ix_options_parse(const struct ix_command_line *line, int argc, char **argv, 
     return 0;
 }
 
+/* Characters of UTF-8 text; all of ours are one column wide. */
+static int columns(const char *text, size_t len)
+{
+    int n = 0;
+    for (size_t i = 0; i < len; i++)
+        n += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return n;
+}
+
+/* The text behind column DOC_COLUMN, in lines that end before LINE_WIDTH. */
+static void print_wrapped(const char *text)
+{
+    int at = DOC_COLUMN;
+    while (*text) {
+        size_t len = strcspn(text, " ");
+        int width = columns(text, len);
+        if (at > DOC_COLUMN && at + 1 + width > LINE_WIDTH) {
+            printf("\n%*s", DOC_COLUMN, "");
+            at = DOC_COLUMN;
+        }
+        at += printf("%s", at > DOC_COLUMN ? " " : "") + width;
+        fwrite(text, 1, len, stdout);
+        text += len + strspn(text + len, " ");
+    }
+    putchar('\n');
+}
+
 void ix_options_help(const struct ix_command_line *line)
 {
     printf("usage: %s\n\n%s\n", line->usage, line->summary);
@@ -140,12 +170,15 @@ void ix_options_help(const struct ix_command_line *line)
         printf("\noptions:\n");
     for (size_t i = 0; i < line->option_count; i++) {
         const struct ix_option *o = &line->options[i];
-        char left[64];
-        char letter[8] = "";
+        char left[128], letter[8] = "";
         if (o->letter)
             snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        snprintf(left, sizeof left, "%s%s%s%s", letter, o->name, o->value ? " " : "",
+        snprintf(left, sizeof left, "  %s%s%s%s", letter, o->name, o->value ? " " : "",
                  o->value ? o->value : "");
-        printf("  %-26s %s\n", left, o->doc);
+        int width = columns(left, strlen(left));
+        printf("%s%*s", left, width < DOC_COLUMN - 1 ? DOC_COLUMN - width : 0, "");
+        if (width >= DOC_COLUMN - 1)
+            printf("\n%*s", DOC_COLUMN, "");
+        print_wrapped(o->doc);
     }
 }
