@@ -75,9 +75,9 @@ def test_half_of_a_thousand_is_five_hundred_and_the_seed_says_which(start_broker
 def test_two_dropouts_at_a_time_never_choose_a_device_twice(broker, observe, iotix, write):
     write("probe.json", fragile())
     file = write("x.lua", scene(200, """
-  local one = fleet:dropout { strategy = "linear", delayMs = 10, percentage = 50, reconnect = true }
-  local two = fleet:dropout { strategy = "linear", delayMs = 10, percentage = 50, reconnect = true }
-  local three = fleet:dropout { strategy = "immediate", count = 1000, reconnect = true }
+  local one = fleet:dropout { strategy = "linear", delayMs = 10, percentage = 50, reconnect = true, reconnectDelayMs = 2000 }
+  local two = fleet:dropout { strategy = "linear", delayMs = 10, percentage = 50, reconnect = true, reconnectDelayMs = 2000 }
+  local three = fleet:dropout { strategy = "immediate", count = 1000, reconnect = true, reconnectDelayMs = 2000 }
   t:check("each takes of those that are left", one.chosen == 100 and two.eligible == 100 and two.chosen == 50
     and three.eligible == 50 and three.chosen == 50)
   local none = fleet:dropout { strategy = "immediate" }
