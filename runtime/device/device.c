@@ -67,10 +67,12 @@ bool ix_device_value(struct ix_device *d, size_t stream, struct ix_value *out)
         *out = d->extra->values[stream];
         return true;
     }
-    const struct ix_generator *generator = ix_device_generator(d, stream);
     struct ix_draw draw = {.key = ix_draw_key(ix_device_random_key(d), stream)};
     uint64_t instant;
-    if (!generator->class->pure || !d->row->sent || !ix_telemetry_last_tick(d, stream, &draw.tick, &instant))
+    if (!d->row->sent || !ix_telemetry_last_tick(d, stream, &draw.tick, &instant))
+        return false;
+    const struct ix_generator *generator = ix_device_generator_at(d, stream, instant);
+    if (!generator->class->pure)
         return false;
     draw.wall_ns = ix_clock_wall(&d->group->engine->loop->clock, instant);
     return generator->class->sample(generator, &draw, out, NULL) >= 0;

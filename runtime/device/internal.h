@@ -53,8 +53,10 @@ enum {
 /* Settings of a generator that differ from the model's, for a device or a whole group. */
 struct ix_override {
     uint64_t sequence; /* of its record; 0: a command or script set it */
+    uint64_t since_ns; /* ticks from this instant on are its */
     struct ix_generator_spec spec;
     struct ix_generator generator; /* class NULL: back to the model's own */
+    struct ix_override *before;    /* of which the last published value may still be; NULL: none */
 };
 
 struct ix_behavior_state {
@@ -364,6 +366,11 @@ int ix_group_set(struct ix_group *group, const struct ix_record *record, struct 
 int ix_overrides_open_device(struct ix_device *d, struct ix_error *err);
 void ix_overrides_close_device(struct ix_device *d);
 const struct ix_generator *ix_device_generator(const struct ix_device *d, size_t stream);
+/* The device's own settings were published outside of their ticks: they count as those of the last tick. */
+void ix_override_published(struct ix_device *d, size_t stream);
+/* The one that was in force for a tick of that instant. */
+const struct ix_generator *ix_device_generator_at(const struct ix_device *d, size_t stream,
+                                                  uint64_t instant_ns);
 void ix_overrides_free(struct ix_override **overrides, size_t count);
 
 #endif

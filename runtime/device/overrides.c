@@ -4,35 +4,58 @@
 
 #include <stdlib.h>
 
-static void override_clear(struct ix_override *override)
+/* Changes within one interval of which the earlier ones are remembered. */
+#define BEFORE_MAX 8
+
+static void free_overrides_from(struct ix_override *override)
 {
-    if (!override->generator.class)
-        return;
-    ix_generator_close(&override->generator);
-    ix_generator_spec_deinit(&override->spec);
-    override->generator = (struct ix_generator){0};
+    while (override) {
+        struct ix_override *before = override->before;
+        if (override->generator.class) {
+            ix_generator_close(&override->generator);
+            ix_generator_spec_deinit(&override->spec);
+        }
+        free(override);
+        override = before;
+    }
 }
 
 void ix_overrides_free(struct ix_override **overrides, size_t count)
 {
-    for (size_t i = 0; overrides && i < count; i++) {
-        if (overrides[i])
-            override_clear(overrides[i]);
-        free(overrides[i]);
-    }
+    for (size_t i = 0; overrides && i < count; i++)
+        free_overrides_from(overrides[i]);
     free(overrides);
+}
+
+static const struct ix_override *in_force(const struct ix_override *override, uint64_t instant_ns)
+{
+    while (override && override->since_ns > instant_ns)
+        override = override->before;
+    return override;
+}
+
+const struct ix_generator *ix_device_generator_at(const struct ix_device *d, size_t stream,
+                                                  uint64_t instant_ns)
+{
+    const struct ix_group *group = d->group;
+    if (d->extra && d->extra->overrides) {
+        const struct ix_override *own = in_force(d->extra->overrides[stream], instant_ns);
+        if (own && own->generator.class)
+            return &own->generator;
+    }
+    const struct ix_override *shared = in_force(group->overrides[stream], instant_ns);
+    return shared && shared->generator.class ? &shared->generator : &group->generators[stream];
 }
 
 const struct ix_generator *ix_device_generator(const struct ix_device *d, size_t stream)
 {
-    const struct ix_group *group = d->group;
-    if (d->extra && d->extra->overrides) {
-        const struct ix_override *own = d->extra->overrides[stream];
-        if (own && own->generator.class)
-            return &own->generator;
-    }
-    const struct ix_override *shared = group->overrides[stream];
-    return shared && shared->generator.class ? &shared->generator : &group->generators[stream];
+    return ix_device_generator_at(d, stream, UINT64_MAX);
+}
+
+void ix_override_published(struct ix_device *d, size_t stream)
+{
+    if (d->extra && d->extra->overrides && d->extra->overrides[stream])
+        d->extra->overrides[stream]->since_ns = 0;
 }
 
 static int find_stream(const struct ix_group *group, const char *attribute, size_t *stream,
@@ -125,15 +148,28 @@ void ix_overrides_close_device(struct ix_device *d)
     }
 }
 
-/* The new generator is ready; now nothing fails any more but a script's own opening for a device. */
-static void put(struct ix_override **place, struct ix_override *fresh, uint64_t sequence)
+/* The new generator is ready; now nothing fails any more but a script's own opening for a device. Ticks from
+ * `since_ns` on are its; what no tick within the last interval can be of is forgotten. */
+static void put(struct ix_override **place, const struct ix_override *fresh, uint64_t sequence,
+                uint64_t since_ns, uint64_t interval_ns)
 {
-    if (!*place)
-        *place = ix_calloc(1, sizeof(**place));
-    override_clear(*place);
-    **place = *fresh;
-    (*place)->sequence = sequence;
-    (*place)->generator.spec = &(*place)->spec;
+    struct ix_override *override = ix_calloc(1, sizeof(*override));
+    *override = *fresh;
+    override->sequence = sequence;
+    override->since_ns = since_ns;
+    override->generator.spec = &override->spec;
+    override->before = *place;
+    *place = override;
+    struct ix_override *last = override;
+    for (int n = 1; last->before && n < BEFORE_MAX && last->since_ns + interval_ns > since_ns; n++)
+        last = last->before;
+    free_overrides_from(last->before);
+    last->before = NULL;
+}
+
+static uint64_t group_interval(const struct ix_group *group, size_t stream)
+{
+    return group->model->attributes[stream].interval_ns;
 }
 
 static int set_device(struct ix_device *d, size_t stream, const char *changes, uint64_t sequence,
@@ -147,7 +183,8 @@ static int set_device(struct ix_device *d, size_t stream, const char *changes, u
     if (!extra->overrides)
         extra->overrides = ix_calloc(d->group->model->attribute_count + 1, sizeof(struct ix_override *));
     close_instance(d, stream);
-    put(&extra->overrides[stream], &fresh, sequence);
+    uint64_t since = d->row->flags & IX_ROW_TICKED ? d->row->cursor_ns + 1 : 0;
+    put(&extra->overrides[stream], &fresh, sequence, since, group_interval(d->group, stream));
     rc = open_instance(d, stream, err);
     if (rc < 0)
         ix_device_fail(d, err ? err->text : "a generator could not be opened");
@@ -163,7 +200,8 @@ static int set_group(struct ix_group *group, size_t stream, const char *changes,
         return rc;
     for (uint64_t i = 0; i < group->slot_count; i++)
         close_instance(ix_engine_slot(group->engine, group->slots[i]), stream);
-    put(&group->overrides[stream], &fresh, sequence);
+    put(&group->overrides[stream], &fresh, sequence, ix_engine_now(group->engine) + 1,
+        group_interval(group, stream));
     for (uint64_t i = 0; i < group->slot_count; i++) {
         struct ix_device *d = ix_engine_slot(group->engine, group->slots[i]);
         struct ix_error why = {0};

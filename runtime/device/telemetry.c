@@ -214,7 +214,7 @@ static int send_payload(struct ix_device *d, size_t stream, const struct ix_attr
     return rc;
 }
 
-static void publish_stream(struct ix_device *d, size_t stream, uint64_t tick, uint64_t instant_ns)
+static bool publish_stream(struct ix_device *d, size_t stream, uint64_t tick, uint64_t instant_ns)
 {
     const struct ix_attribute *attribute = &d->group->model->attributes[stream];
     struct ix_buf *out = &d->group->engine->payload;
@@ -222,11 +222,11 @@ static void publish_stream(struct ix_device *d, size_t stream, uint64_t tick, ui
     ix_device_count(d, IX_C_SCHEDULED, 1);
     if (!ix_inflight_has_room(d, d->group->model->connection.qos)) {
         ix_device_count(d, IX_C_NEVER_SENT_BACKPRESSURE, 1);
-        return;
+        return false;
     }
     if (!sample(d, stream, tick, instant_ns, &value)) {
         ix_device_count(d, IX_C_NEVER_SENT_ERROR, 1);
-        return;
+        return false;
     }
     if (attribute->type == IX_TYPE_BINARY) {
         put_raw(out, &value);
@@ -236,10 +236,13 @@ static void publish_stream(struct ix_device *d, size_t stream, uint64_t tick, ui
         ix_buf_str(out, attribute->json_unit);
         ix_buf_char(out, '}');
     }
-    if (send_payload(d, stream, attribute, instant_ns) < 0 || !d->extra)
-        return;
-    ix_behavior_keep(d, stream, &value);
-    ix_behavior_sampled(d, 1ull << (stream < 63 ? stream : 63), instant_ns);
+    if (send_payload(d, stream, attribute, instant_ns) < 0)
+        return false;
+    if (d->extra) {
+        ix_behavior_keep(d, stream, &value);
+        ix_behavior_sampled(d, 1ull << (stream < 63 ? stream : 63), instant_ns);
+    }
+    return true;
 }
 
 /* All streams of the instant in one message. */
@@ -407,6 +410,6 @@ uint64_t ix_telemetry_run(struct ix_device *d, uint64_t now_ns)
 
 void ix_telemetry_publish_now(struct ix_device *d, size_t stream)
 {
-    if (d->stage == IX_S_UP)
-        publish_stream(d, stream, 0, ix_engine_now(d->group->engine));
+    if (d->stage == IX_S_UP && publish_stream(d, stream, 0, ix_engine_now(d->group->engine)))
+        ix_override_published(d, stream);
 }
