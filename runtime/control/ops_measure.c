@@ -36,6 +36,19 @@ static json_t *view_to_json(const struct ix_metric_view *view)
     return o;
 }
 
+/* Those of the script first: who asks for one of them has most likely mistyped it. */
+static void suggest_metric(const struct ix_snapshot *now, const char *name, char *out, size_t size)
+{
+    size_t known;
+    const char *const *names = ix_metric_names(&known);
+    const char **all = ix_calloc(now->custom_count + known, sizeof *all);
+    for (size_t i = 0; i < now->custom_count; i++)
+        all[i] = now->custom[i].name;
+    memcpy(all + now->custom_count, names, known * sizeof *all);
+    ix_suggest_put(out, size, name, all, now->custom_count + known);
+    free(all);
+}
+
 int ix_op_metric_get(struct ix_run *run, const json_t *args, uint64_t ticket, json_t **result,
                      struct ix_error *err)
 {
@@ -51,9 +64,7 @@ int ix_op_metric_get(struct ix_run *run, const json_t *args, uint64_t ticket, js
         *result = view_to_json(view);
     } else {
         char suggestion[512];
-        size_t count;
-        const char *const *names = ix_metric_names(&count);
-        ix_suggest_put(suggestion, sizeof suggestion, name, names, count);
+        suggest_metric(&run->now, name, suggestion, sizeof suggestion);
         code = ix_fail(err, -ENOENT, "there is no metric \"%s\"%s", name, suggestion);
     }
     free(view);
@@ -122,15 +133,17 @@ int ix_op_subscribe_open(struct ix_run *run, const json_t *args, uint64_t ticket
 {
     (void)result;
     const char *topic, *username = ix_arg_text(args, "username"), *password = ix_arg_text(args, "password");
-    uint64_t qos;
+    uint64_t qos, limit = 0;
     int code = ix_arg_need_text(args, "topic", &topic, err);
     if (code == 0)
         code = ix_arg_number(args, "qos", 2, &qos, err);
     if (code == 0 && qos > 2)
         code = ix_fail(err, -EBADMSG, "`qos` must be 0, 1 or 2");
     if (code == 0)
-        code = ix_run_subscribe(run, topic, (int)qos, username ? username : "", password ? password : "",
-                                ticket, err);
+        code = ix_arg_number(args, "limit", 0, &limit, err);
+    if (code == 0)
+        code = ix_run_subscribe(run, topic, (int)qos, limit, username ? username : "",
+                                password ? password : "", ticket, err);
     return code < 0 ? code : IX_HOST_LATER;
 }
 
