@@ -50,6 +50,11 @@ function Metric:add(value, tags)
   end
 end
 
+-- Functions that travel to workers take a metric along by its kind and name.
+function Metric.__travel(self)
+  return "iotix.metric", self.kind, self.name
+end
+
 for _, kind in ipairs(metric.kinds) do
   metric[kind] = function(name)
     local what = "iotix.metric." .. kind

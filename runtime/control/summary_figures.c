@@ -340,26 +340,64 @@ static void put_custom_value(struct ix_buf *out, const struct ix_custom_totals *
     }
 }
 
+static void put_custom_line(struct ix_page *page, const char *name, const char *tags,
+                            const struct ix_custom_totals *value)
+{
+    ix_buf_str(page->out, "  ");
+    size_t start = page->out->len;
+    ix_page_user_text(page->out, name);
+    if (*tags) {
+        ix_buf_char(page->out, '{');
+        ix_page_user_text(page->out, tags);
+        ix_buf_char(page->out, '}');
+    }
+    ix_page_pad(page->out, start, 34);
+    put_custom_value(page->out, value);
+    ix_buf_char(page->out, '\n');
+}
+
+/* A metric's sum over all tags, as thresholds without tags see it; false if `from` is not its first series. */
+static bool sum_custom(const struct ix_snapshot *final, size_t from, struct ix_custom_totals *sum)
+{
+    for (size_t i = 0; i < final->custom_count; i++) {
+        const struct ix_custom_totals *custom = &final->custom[i];
+        if (strcmp(custom->name, final->custom[from].name) != 0)
+            continue;
+        if (i < from)
+            return false;
+        if (i == from) {
+            *sum = *custom;
+            continue;
+        }
+        sum->value += custom->value;
+        sum->count += custom->count;
+        if (custom->trend.count)
+            ix_histogram_merge(&sum->trend, &custom->trend);
+    }
+    return true;
+}
+
 static void put_custom(struct ix_page *page, const struct ix_snapshot *final)
 {
     if (!final->custom_count)
         return;
     ix_page_heading(page, "METRICS OF THE SCRIPT\n");
-    for (size_t i = 0; i < final->custom_count && i < CUSTOM_SHOWN; i++) {
-        const struct ix_custom_totals *custom = &final->custom[i];
-        ix_buf_str(page->out, "  ");
-        size_t start = page->out->len;
-        ix_page_user_text(page->out, custom->name);
-        if (*custom->tags) {
-            ix_buf_char(page->out, '{');
-            ix_page_user_text(page->out, custom->tags);
-            ix_buf_char(page->out, '}');
+    struct ix_custom_totals *sum = ix_malloc(sizeof(*sum));
+    size_t lines = 0;
+    for (size_t i = 0; i < final->custom_count; i++) {
+        const char *name = final->custom[i].name;
+        if (!sum_custom(final, i, sum))
+            continue;
+        if (lines++ < CUSTOM_SHOWN)
+            put_custom_line(page, name, "", sum);
+        for (size_t k = i; k < final->custom_count; k++) {
+            const struct ix_custom_totals *custom = &final->custom[k];
+            if (*custom->tags && strcmp(custom->name, name) == 0 && lines++ < CUSTOM_SHOWN)
+                put_custom_line(page, name, custom->tags, custom);
         }
-        ix_page_pad(page->out, start, 34);
-        put_custom_value(page->out, custom);
-        ix_buf_char(page->out, '\n');
     }
-    put_more(page, final->custom_count, CUSTOM_SHOWN);
+    free(sum);
+    put_more(page, lines, CUSTOM_SHOWN);
 }
 
 void ix_page_figures(struct ix_page *page, const struct ix_result *result)

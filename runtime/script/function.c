@@ -19,7 +19,8 @@ enum {
     TABLE = 'T',
     NULL_ = '0',
     MODULE = 'M',
-    MEMBER = 'F'
+    MEMBER = 'F',
+    MADE = 'C' /* module, member and text: what the member makes of the text */
 };
 
 /* ---- packing ---- */
@@ -109,6 +110,26 @@ static int put_by_name(struct packer *p, int index)
     if (member)
         ix_pack_str(p->out, member);
     return 1;
+}
+
+/* An object whose metatable says how to make it anew: __travel(object) → module, member, text. */
+static bool put_maker(struct packer *p, int index)
+{
+    lua_State *L = p->L;
+    int top = lua_gettop(L);
+    bool known = luaL_getmetafield(L, index, "__travel");
+    if (known) {
+        lua_pushvalue(L, index);
+        known =
+            lua_pcall(L, 1, 3, 0) == 0 && lua_isstring(L, -3) && lua_isstring(L, -2) && lua_isstring(L, -1);
+    }
+    if (known) {
+        ix_pack_u8(p->out, MADE);
+        for (int i = -3; i < 0; i++)
+            ix_pack_str(p->out, lua_tostring(L, i));
+    }
+    lua_settop(L, top);
+    return known;
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -202,6 +223,8 @@ static int put_value(struct packer *p, int index)
         code = put_by_name(p, index);
         if (code)
             return code < 0 ? code : 0;
+        if (put_maker(p, index))
+            return 0;
         if (lua_getmetatable(L, index)) {
             lua_pop(L, 1);
             return refuse(p, "an object (a table with a metatable)");
@@ -349,6 +372,16 @@ static void push_value(lua_State *L, struct ix_reader *in)
         lua_call(L, 1, 1);
         push_text(L, in);
         lua_gettable(L, -2);
+        lua_remove(L, -2);
+        break;
+    case MADE:
+        lua_getglobal(L, "require");
+        push_text(L, in);
+        lua_call(L, 1, 1);
+        push_text(L, in);
+        lua_gettable(L, -2);
+        push_text(L, in);
+        lua_call(L, 1, 1);
         lua_remove(L, -2);
         break;
     default:
