@@ -120,9 +120,7 @@ function Device:command(name, parameters)
 end
 
 function Device:status()
-  return there(self, "status", function(d)
-    return { status = d.status }
-  end).status
+  return call(self, "status", "device.status", {}).status
 end
 
 device.disconnect_options = {

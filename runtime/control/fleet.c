@@ -426,3 +426,24 @@ void ix_fleet_counts(struct ix_fleet *fleet, const char *group, struct ix_totals
         if (!group || strcmp(g->id, group) == 0)
             add_counts(fleet, g, totals);
 }
+
+int ix_fleet_device_status(const struct ix_fleet *fleet, const char *group, uint64_t index,
+                           enum ix_device_status *status, struct ix_error *err)
+{
+    const struct group *g = ix_fleet_find(fleet, group);
+    if (!g)
+        return ix_fail(err, -ENOENT, "there is no group \"%s\"", group);
+    if (need_index(g, index, err) < 0)
+        return err->code;
+    *status = IX_D_CREATED;
+    uint16_t worker = g->placed ? g->place[ix_shard_of(g->key, index)] : UNPLACED;
+    const struct ix_segment *segment = worker == UNPLACED ? NULL : fleet->segments[worker];
+    for (uint32_t i = 0; segment && i < segment->rows_used; i++) {
+        const struct ix_device_row *row = &segment->rows[i];
+        if (row->index == index && row->group_key == g->key) {
+            *status = (enum ix_device_status)row->status;
+            break;
+        }
+    }
+    return 0;
+}

@@ -72,6 +72,10 @@ uint64_t ix_fleet_group_count(const struct ix_fleet *fleet, const char *group);
 /* Id of a device, "" in an unknown group; the caller frees it. */
 char *ix_fleet_device_id(const struct ix_fleet *fleet, const char *group, uint64_t index);
 
+/* As the device's row has it; created in a group that was never started. Looks through a worker's rows. */
+int ix_fleet_device_status(const struct ix_fleet *fleet, const char *group, uint64_t index,
+                           enum ix_device_status *status, struct ix_error *err);
+
 /* Each answers through `done` once every worker concerned has applied it: {"devices": n}, for dropouts
  * {"id", "eligible", "chosen"}. Strategies are copied. */
 int ix_fleet_launch(struct ix_fleet *fleet, const char *group, const struct ix_strategy_spec *strategy,

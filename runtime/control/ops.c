@@ -23,6 +23,7 @@ static const struct operation operations[] = {
     {"group.each", "group function first count", ix_op_group_each},
     {"device.start", "group index", ix_op_device_start},
     {"device.stop", "group index", ix_op_device_stop},
+    {"device.status", "group index", ix_op_device_status},
     {"device.do", "group index function", ix_op_device_do},
     {"device.command", "group index name parameters", ix_op_device_command},
     {"metric.get", "name tags", ix_op_metric_get},

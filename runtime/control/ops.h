@@ -20,7 +20,7 @@ int ix_arg_function(const json_t *args, const char *key, char **data, size_t *le
 
 ix_operation ix_op_group_create, ix_op_group_launch, ix_op_group_stop, ix_op_group_dropout,
     ix_op_dropout_status, ix_op_dropout_cancel, ix_op_group_counts, ix_op_group_set, ix_op_group_each,
-    ix_op_device_start, ix_op_device_stop, ix_op_device_do, ix_op_device_command;
+    ix_op_device_start, ix_op_device_stop, ix_op_device_status, ix_op_device_do, ix_op_device_command;
 ix_operation ix_op_metric_get, ix_op_metric_add, ix_op_check_add, ix_op_event_add, ix_op_subscribe_open,
     ix_op_subscribe_stats, ix_op_subscribe_close, ix_op_http_request;
 

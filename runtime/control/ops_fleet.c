@@ -383,6 +383,21 @@ int ix_op_device_stop(struct ix_run *run, const json_t *args, uint64_t ticket, j
     return device_order(run, args, false, ticket, err);
 }
 
+int ix_op_device_status(struct ix_run *run, const json_t *args, uint64_t ticket, json_t **result,
+                        struct ix_error *err)
+{
+    (void)ticket;
+    const char *group;
+    uint64_t index;
+    enum ix_device_status status;
+    int code = device_of(args, &group, &index, err);
+    if (code == 0)
+        code = ix_fleet_device_status(run->fleet, group, index, &status, err);
+    if (code == 0)
+        *result = json_pack("{s:s}", "status", ix_status_names[status]);
+    return code;
+}
+
 int ix_op_device_do(struct ix_run *run, const json_t *args, uint64_t ticket, json_t **result,
                     struct ix_error *err)
 {

@@ -323,6 +323,7 @@ static void put_run(const struct ix_result *result, struct ix_buf *out)
         result->limits.invalid_own_fault * 100);
     put_fact(out, "limits of the generator", text);
     put_json_fact(out, "options", result->options);
+    put_json_fact(out, "tags", result->tags);
     put_settings(out, result->settings);
     close_table(out);
 }

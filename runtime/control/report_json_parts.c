@@ -79,6 +79,7 @@ json_t *ix_json_run(const struct ix_result *result)
     json_object_set_new(run, "workerRestarts", count(result->worker_restarts));
     json_object_set_new(run, "models", models(result));
     json_object_set_new(run, "options", result->options ? json_incref(result->options) : json_object());
+    json_object_set_new(run, "tags", result->tags ? json_incref(result->tags) : json_object());
     json_object_set_new(run, "settings", result->settings ? json_incref(result->settings) : json_object());
     return run;
 }

@@ -33,6 +33,7 @@ void ix_result_deinit(struct ix_result *result)
     free(result->run_id);
     free(result->broker);
     json_decref(result->options);
+    json_decref(result->tags);
     json_decref(result->settings);
     for (size_t i = 0; i < result->model_count; i++)
         free(result->models[i].id);

@@ -52,6 +52,7 @@ struct ix_result {
     int64_t started_wall_ns;
     double seconds;   /* length of the run */
     json_t *options;  /* effective t.options */
+    json_t *tags;     /* of the run: {name: text}; NULL: none */
     json_t *settings; /* effective settings with their origin: {name: {value, origin}} */
     struct ix_model_fact *models;
     size_t model_count;

@@ -334,6 +334,7 @@ static int describe(struct ix_run *run, struct ix_error *err)
     result->scenario = text_in(about, "name");
     result->description = text_in(about, "description");
     result->options = json_deep_copy(json_object_get(about, "options"));
+    result->tags = json_deep_copy(json_object_get(about, "tags"));
     const char *on_error = json_string_value(json_object_get(about, "onError"));
     run->on_error_run = on_error && strcmp(on_error, "run") == 0;
     const json_t *thresholds = json_object_get(about, "thresholds");

@@ -105,7 +105,7 @@ int ix_run_sources_of(struct ix_run *run, const struct ix_target *targets, size_
 bool ix_run_broker_is_here(const struct ix_target *target);
 
 /* run_observe.c */
-int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, const char *username,
+int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, uint64_t limit, const char *username,
                      const char *password, uint64_t ticket, struct ix_error *err);
 void ix_run_unsubscribe(struct ix_run *run, uint64_t id);
 struct subscription *ix_run_subscription(struct ix_run *run, uint64_t id);

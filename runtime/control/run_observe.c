@@ -12,7 +12,7 @@ static int start_observer(struct ix_run *run, struct ix_error *err)
     return code;
 }
 
-int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, const char *username,
+int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, uint64_t limit, const char *username,
                      const char *password, uint64_t ticket, struct ix_error *err)
 {
     if (run->target_count == 0)
@@ -36,6 +36,7 @@ int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, const char 
     ix_pack_u32(&s->request, (uint32_t)run->target_count);
     for (size_t i = 0; i < run->target_count; i++)
         ix_target_pack(&run->targets[i], &s->request);
+    ix_script_subscription_open(run->script, s->id, limit);
     ix_workers_send(run->workers, run->observer, IX_DOWN_SUBSCRIBE, &s->request);
     return 0;
 }
@@ -106,8 +107,10 @@ static void on_ready(struct ix_run *run, struct ix_reader *in)
         s->ticket = 0;
         uint64_t id = s->id;
         ix_run_complete(run, ticket, code, code ? NULL : json_pack("{s:I}", "id", (json_int_t)id), message);
-        if (code < 0)
+        if (code < 0) {
+            ix_script_subscription_close(run->script, id);
             ix_run_unsubscribe(run, id);
+        }
         break;
     }
     free(message);

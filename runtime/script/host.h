@@ -20,6 +20,7 @@
  *  group.set        group attribute changes index? → later: {}
  *  group.each       group function first? count? → later: devices errors
  *  device.start     group index → later: {} · device.stop the same
+ *  device.status    group index → status
  *  device.do        group index function → later: the function's result (device:publish, :value …)
  *  device.command   group index name parameters{} → later: {}
  *  metric.get       name tags{}? → kind count value min max avg med p90 p95 p99 rate

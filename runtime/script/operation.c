@@ -1,6 +1,5 @@
 /* core.call: operations of the host, answered at once or later. */
 #include "script/state.h"
-#include "script/subscription.h"
 #include "script/task.h"
 
 #define TICKET_BITS 24 /* ticket = task id, then a number that tells its calls apart */
@@ -43,7 +42,7 @@ static void open_subscription(struct ix_script *script, const json_t *result, ui
 {
     json_int_t id = json_integer_value(json_object_get(result, "id"));
     if (id > 0)
-        ix_subscription_open(script, (uint64_t)id, limit);
+        ix_script_subscription_open(script, (uint64_t)id, limit);
 }
 
 static int fail(lua_State *L, json_t *arguments, const char *message)
@@ -96,7 +95,7 @@ static int core_call(lua_State *L)
     bool opens = strcmp(operation, "subscribe.open") == 0;
     uint64_t limit = opens ? (uint64_t)json_integer_value(json_object_get(arguments, "limit")) : 0;
     if (strcmp(operation, "subscribe.close") == 0)
-        ix_subscription_close(script, (uint64_t)json_integer_value(json_object_get(arguments, "id")));
+        ix_script_subscription_close(script, (uint64_t)json_integer_value(json_object_get(arguments, "id")));
     struct ix_task *task = script->running;
     uint64_t ticket = task ? new_ticket(script, task) : 0;
     struct ix_error err = {0};

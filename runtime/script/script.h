@@ -76,6 +76,10 @@ int ix_script_run_file(struct ix_script *script, const char *path, char *const *
 void ix_script_complete(struct ix_script *script, uint64_t ticket, int code, json_t *result,
                         const char *message);
 
+/* Opens the queue of a subscription before subscribe.open is answered: brokers send what they retained before
+ * they confirm. `limit` 0: the default. Closing is for those that were refused. */
+void ix_script_subscription_open(struct ix_script *script, uint64_t id, uint64_t limit);
+void ix_script_subscription_close(struct ix_script *script, uint64_t id);
 /* A message of subscription `id` (the result of subscribe.open). Queued for the scenario up to its limit;
  * false: dropped, which the scenario's subscription counts. */
 bool ix_script_message(struct ix_script *script, uint64_t id, const struct ix_message *message,

@@ -17,7 +17,6 @@ struct ix_draws {
     uint64_t count;
 };
 
-struct ix_subscriptions;
 struct ix_device_handle;
 struct ix_task;
 

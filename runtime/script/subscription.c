@@ -1,4 +1,4 @@
-#include "script/subscription.h"
+#include "script/state.h"
 
 #include "script/task.h"
 
@@ -34,7 +34,7 @@ static struct ix_subscription **find(struct ix_script *script, uint64_t id)
     return at;
 }
 
-void ix_subscription_open(struct ix_script *script, uint64_t id, uint64_t limit)
+void ix_script_subscription_open(struct ix_script *script, uint64_t id, uint64_t limit)
 {
     if (*find(script, id))
         return;
@@ -64,7 +64,7 @@ static void free_subscription(struct ix_subscription *s)
     free(s);
 }
 
-void ix_subscription_close(struct ix_script *script, uint64_t id)
+void ix_script_subscription_close(struct ix_script *script, uint64_t id)
 {
     struct ix_subscription **at = find(script, id), *s = *at;
     if (!s)

@@ -287,7 +287,7 @@ end
 function TestDevices:test_what_happens_in_the_worker()
   local published
   local there = {
-    id = "env-7", status = "running",
+    id = "env-7",
     publish = function(_, topic, payload, how) published = { topic, payload, how.qos } return true end,
     value = function(_, name) return name == "temperature" and 21.5 or nil end,
     values = function() return { temperature = 21.5 } end,
@@ -297,6 +297,7 @@ function TestDevices:test_what_happens_in_the_worker()
     local result = fake.packed[tonumber(a["function"]:match "%d+")](there)
     return result == nil and require("iotix.json").null or result
   end
+  fake.host["device.status"] = function(a) return { status = a.index == 7 and "running" or "created" } end
   run(function(t)
     local device = group(t):device(7)
     device:publish("a/b", { x = 1, a = "y" }, { qos = 2 })
