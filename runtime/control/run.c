@@ -310,19 +310,6 @@ static char *text_in(const json_t *o, const char *key)
     return text ? ix_strdup(text) : NULL;
 }
 
-/* A threshold may name what is built in, or a metric that the scenario declares at its top level. */
-static int check_metric_names(const struct ix_thresholds *thresholds, const json_t *metrics,
-                              struct ix_error *err)
-{
-    const char **names = ix_calloc(json_object_size(metrics) + 1, sizeof *names), *name;
-    size_t count = 0;
-    json_t *kind;
-    json_object_foreach((json_t *)metrics, name, kind) names[count++] = name;
-    int code = ix_thresholds_check_names(thresholds, names, count, err);
-    free(names);
-    return code;
-}
-
 /* Name, options and thresholds of the scenario into the result. */
 static int describe(struct ix_run *run, struct ix_error *err)
 {
@@ -341,7 +328,7 @@ static int describe(struct ix_run *run, struct ix_error *err)
     if (thresholds)
         code = ix_thresholds_parse(thresholds, &result->thresholds, err);
     if (code == 0 && thresholds)
-        code = check_metric_names(result->thresholds, json_object_get(about, "metrics"), err);
+        code = ix_thresholds_check_metrics(result->thresholds, json_object_get(about, "metrics"), err);
     json_decref(about);
     return code;
 }

@@ -34,14 +34,14 @@ struct ix_thresholds;
 
 /* From the scenario's table: {metric or "metric{tag:value}": text | {threshold, abortOnFail, delayAbort,
  * over} | list of these}. Every fault at once. Unknown built-in names are no fault yet: scripts may declare
- * a custom metric of that name; ix_thresholds_check_names is called when setup has run. */
+ * a custom metric of that name; ix_thresholds_check_metrics knows. */
 int ix_thresholds_parse(const json_t *table, struct ix_thresholds **thresholds, struct ix_error *err);
 void ix_thresholds_free(struct ix_thresholds *thresholds);
 
-/* An unknown metric (not built in, not in `custom_names`, which the scenario's files declare): error with a
- * suggestion. */
-int ix_thresholds_check_names(const struct ix_thresholds *thresholds, const char *const *custom_names,
-                              size_t count, struct ix_error *err);
+/* Metrics that are neither built in nor `declared` by the scenario's files ({name: kind}; NULL: none), with a
+ * suggestion, and rules that make no sense for the kind of a declared one. Every fault at once. */
+int ix_thresholds_check_metrics(const struct ix_thresholds *thresholds, const json_t *declared,
+                                struct ix_error *err);
 
 /* Evaluates all against a snapshot (once a second while the run lasts: `final` false; windows are kept
  * inside). A threshold whose failure asked for the abort stays failed. In the end an aggregate of a trend or

@@ -255,32 +255,50 @@ void ix_thresholds_free(struct ix_thresholds *thresholds)
     free(thresholds);
 }
 
-int ix_thresholds_check_names(const struct ix_thresholds *thresholds, const char *const *custom_names,
-                              size_t count, struct ix_error *err)
+static enum ix_metric_kind declared_kind(const json_t *declared, const char *metric)
 {
-    size_t known_count;
+    const char *text = json_string_value(json_object_get(declared, metric));
+    for (int kind = IX_METRIC_COUNTER; text && kind <= IX_METRIC_TREND; kind++)
+        if (strcmp(text, ix_metric_kind_names[kind]) == 0)
+            return (enum ix_metric_kind)kind;
+    return IX_METRIC_NONE;
+}
+
+static void suggest(const json_t *declared, const char *metric, char *out, size_t size)
+{
+    size_t known_count, count = 0;
     const char *const *known = ix_metric_names(&known_count);
-    const char **all = ix_calloc(known_count + count, sizeof(*all));
+    const char **all = ix_calloc(known_count + json_object_size(declared), sizeof(*all)), *name;
     memcpy(all, known, known_count * sizeof(*all));
-    if (count)
-        memcpy(all + known_count, custom_names, count * sizeof(*all));
+    json_t *kind;
+    json_object_foreach((json_t *)declared, name, kind) all[known_count + count++] = name;
+    ix_suggest_put(out, size, metric, all, known_count + count);
+    free(all);
+}
+
+int ix_thresholds_check_metrics(const struct ix_thresholds *thresholds, const json_t *declared,
+                                struct ix_error *err)
+{
     struct faults faults = {.count = 0};
     ix_buf_init(&faults.lines, 1 << 16);
     for (size_t i = 0; thresholds && i < thresholds->count; i++) {
         const char *metric = thresholds->items[i].metric;
-        bool found = thresholds->rules[i].delivery || ix_metric_find(metric);
-        for (size_t c = 0; c < count && !found; c++)
-            found = strcmp(metric, custom_names[c]) == 0;
-        if (found || (i && strcmp(metric, thresholds->items[i - 1].metric) == 0))
-            continue;
+        enum ix_metric_kind kind = declared_kind(declared, metric);
         char near[512], text[700];
-        ix_suggest_put(near, sizeof(near), metric, all, known_count + count);
+        if (kind != IX_METRIC_NONE && !ix_metric_find(metric)) {
+            if (ix_rule_mismatch(&thresholds->rules[i], metric, kind, text, sizeof(text)))
+                fault(&faults, metric, text);
+            continue;
+        }
+        if (thresholds->rules[i].delivery || ix_metric_find(metric) ||
+            (i && strcmp(metric, thresholds->items[i - 1].metric) == 0))
+            continue;
+        suggest(declared, metric, near, sizeof(near));
         snprintf(text, sizeof(text), "there is no metric of that name%s", near);
         fault(&faults, metric, text);
     }
     int code = faults.count ? ix_fail(err, -EINVAL, "%s", ix_buf_cstr(&faults.lines)) : 0;
     ix_buf_deinit(&faults.lines);
-    free(all);
     return code;
 }
 

@@ -308,11 +308,11 @@ static void test_faults_are_explained(void **state)
 static void test_unknown_metrics(void **state)
 {
     (void)state;
-    static const char *const custom[] = {"orders.placed"};
+    json_t *custom = json_pack("{s:s}", "orders.placed", "counter");
     struct ix_error err;
     struct ix_thresholds *t = parsed("{\"messages.snet\":\"count>1\",\"ordres.placed\":\"count>1\","
                                      "\"mqtt.publish.latency\":\"avg<1\",\"delivery.lost\":\"count<1\"}");
-    assert_int_equal(ix_thresholds_check_names(t, custom, 1, &err), -EINVAL);
+    assert_int_equal(ix_thresholds_check_metrics(t, custom, &err), -EINVAL);
     assert_non_null(strstr(err.text, "thresholds[\"messages.snet\"]"));
     assert_non_null(strstr(err.text, "did you mean \"messages.sent\"?"));
     assert_non_null(strstr(err.text, "did you mean \"orders.placed\"?"));
@@ -320,9 +320,14 @@ static void test_unknown_metrics(void **state)
     assert_null(strstr(err.text, "delivery"));
     ix_thresholds_free(t);
     t = one("orders.placed", "count>1");
-    assert_int_equal(ix_thresholds_check_names(t, custom, 1, &err), 0);
-    assert_int_equal(ix_thresholds_check_names(NULL, NULL, 0, &err), 0);
+    assert_int_equal(ix_thresholds_check_metrics(t, custom, &err), 0);
+    assert_int_equal(ix_thresholds_check_metrics(NULL, NULL, &err), 0);
     ix_thresholds_free(t);
+    t = one("orders.placed", "p(95)<1");
+    assert_int_equal(ix_thresholds_check_metrics(t, custom, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "orders.placed is a counter"));
+    ix_thresholds_free(t);
+    json_decref(custom);
 }
 
 static void test_custom_metric_of_the_wrong_kind(void **state)
