@@ -150,7 +150,7 @@ local fleet = t:group { model = "environmental-sensor-v1", count = 1000, group =
       {
         name = "t:check",
         args = { arg("name", "string", "what is true when it passes"), any("condition", "nil and false fail"),
-          optional("tags", "table|string", "tags; a text is the reason, which the log shows if the check failed") },
+          optional("tags", "table|string", "tags; a text is the reason, which log and reports show if the check failed") },
         returns = { { "any", "the condition" } },
         text = "Records a check. A failed one makes the run fail (exit code 99) and lets it go on.",
         example = [[

@@ -41,23 +41,29 @@ function T:wall()
   return core.wall()
 end
 
+local function record(what, name, passed, tags, reason)
+  reason = not passed and reason or nil
+  if reason then
+    core.log("warn", ("check %q: %s"):format(name, reason))
+  end
+  host.call(what, "check.add", { name = name, passed = passed and true or false, tags = tags, reason = reason })
+end
+
 function T:check(name, condition, tags)
   options.argument("t:check", "name", name, { type = "string" })
+  local reason
   if type(tags) == "string" then -- the message behind a nil, as in t:check("it came", sub:expect { … })
-    if not condition then
-      core.log("warn", ("check %q: %s"):format(name, tags))
-    end
-    tags = nil
+    reason, tags = tags, nil
   elseif tags ~= nil then
     options.argument("t:check", "tags", tags, { type = "table" })
   end
-  host.call("t:check", "check.add", { name = name, passed = condition and true or false, tags = tags })
+  record("t:check", name, condition, tags, reason)
   return condition
 end
 
 function T:fail(message)
   options.argument("t:fail", "message", message, { type = "string" })
-  host.call("t:fail", "check.add", { name = message, passed = false })
+  record("t:fail", message, false)
   errors.raise_failed(message)
 end
 
@@ -118,11 +124,7 @@ end
 
 function T:expect_message(given)
   local message, problem = subscription.expect_message(given)
-  local name = "message on " .. given.topic
-  if not message then
-    core.log("warn", "t:expect_message: " .. problem)
-  end
-  host.call("t:expect_message", "check.add", { name = name, passed = message ~= nil })
+  record("t:expect_message", "message on " .. given.topic, message, nil, problem)
   return message, problem
 end
 

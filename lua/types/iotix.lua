@@ -115,7 +115,7 @@ function T:wall() end
 ---Records a check. A failed one makes the run fail (exit code 99) and lets it go on.
 ---@param name string what is true when it passes
 ---@param condition any nil and false fail
----@param tags? table|string tags; a text is the reason, which the log shows if the check failed
+---@param tags? table|string tags; a text is the reason, which log and reports show if the check failed
 ---@return any # the condition
 function T:check(name, condition, tags) end
 

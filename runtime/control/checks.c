@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define CHECKS_MAX 10000
+#define REASON_MAX 1000 /* bytes kept */
 
 void ix_checks_init(struct ix_checks *checks)
 {
@@ -15,6 +16,7 @@ void ix_checks_deinit(struct ix_checks *checks)
     for (size_t i = 0; i < checks->count; i++) {
         free(checks->items[i].name);
         free(checks->items[i].tags);
+        free(checks->items[i].reason);
     }
     free(checks->items);
     ix_checks_init(checks);
@@ -29,8 +31,8 @@ static struct ix_check *find(struct ix_checks *checks, const char *name, const c
     return NULL;
 }
 
-int ix_checks_add(struct ix_checks *checks, const char *name, const char *tags, bool passed, uint64_t at_ns,
-                  struct ix_error *err)
+int ix_checks_add(struct ix_checks *checks, const char *name, const char *tags, bool passed,
+                  const char *reason, uint64_t at_ns, struct ix_error *err)
 {
     if (!tags)
         tags = "";
@@ -45,11 +47,13 @@ int ix_checks_add(struct ix_checks *checks, const char *name, const char *tags, 
             checks->items =
                 ix_realloc(checks->items, (checks->count ? checks->count * 2 : 1) * sizeof(*checks->items));
         check = &checks->items[checks->count++];
-        *check = (struct ix_check){ix_strdup(name), ix_strdup(tags), 0, 0, 0};
+        *check = (struct ix_check){ix_strdup(name), ix_strdup(tags), 0, 0, 0, NULL};
     }
-    if (passed)
+    if (passed) {
         check->passes++;
-    else if (check->fails++ == 0)
+    } else if (check->fails++ == 0) {
         check->first_fail_ns = at_ns;
+        check->reason = reason && *reason ? ix_strndup(reason, REASON_MAX) : NULL;
+    }
     return 0;
 }

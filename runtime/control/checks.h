@@ -10,6 +10,7 @@ struct ix_check {
     uint64_t passes;
     uint64_t fails;
     uint64_t first_fail_ns; /* since the run's start; of the first failure */
+    char *reason;           /* what the scenario said about it; NULL: nothing */
 };
 
 struct ix_checks {
@@ -19,8 +20,8 @@ struct ix_checks {
 
 void ix_checks_init(struct ix_checks *checks);
 void ix_checks_deinit(struct ix_checks *checks);
-/* At most 10,000 different ones; -ENOSPC past that. */
-int ix_checks_add(struct ix_checks *checks, const char *name, const char *tags, bool passed, uint64_t at_ns,
-                  struct ix_error *err);
+/* `reason` says why it failed, NULL if the scenario doesn't. At most 10,000 different ones; -ENOSPC past that. */
+int ix_checks_add(struct ix_checks *checks, const char *name, const char *tags, bool passed,
+                  const char *reason, uint64_t at_ns, struct ix_error *err);
 
 #endif

@@ -28,7 +28,7 @@ static const struct operation operations[] = {
     {"device.command", "group index name parameters", ix_op_device_command},
     {"metric.get", "name tags", ix_op_metric_get},
     {"metric.add", "kind name tags value", ix_op_metric_add},
-    {"check.add", "name passed tags", ix_op_check_add},
+    {"check.add", "name passed tags reason", ix_op_check_add},
     {"event.add", "name data", ix_op_event_add},
     {"subscribe.open", "topic qos limit username password", ix_op_subscribe_open},
     {"subscribe.stats", "id", ix_op_subscribe_stats},

@@ -104,7 +104,7 @@ int ix_op_check_add(struct ix_run *run, const json_t *args, uint64_t ticket, jso
     char *tags = ix_tags_text(json_object_get(args, "tags"));
     uint64_t at_ns = ix_loop_update(&run->loop) - run->start_ns;
     code = ix_checks_add(&run->result.checks, name, tags, json_is_true(json_object_get(args, "passed")),
-                         at_ns, err);
+                         ix_arg_text(args, "reason"), at_ns, err);
     free(tags);
     *result = json_object();
     return code;

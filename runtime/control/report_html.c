@@ -149,6 +149,11 @@ static void put_check(const struct ix_check *check, struct ix_buf *out)
     ix_buf_str(out, "<td class=\"name\">");
     ix_report_escape(out, check->name);
     put_tags(out, check->tags);
+    if (check->reason) {
+        ix_buf_str(out, "<br><span class=\"muted\">");
+        ix_report_escape(out, check->reason);
+        ix_buf_str(out, "</span>");
+    }
     ix_buf_str(out, "</td><td class=\"n\">");
     ix_units_put_count(out, check->passes);
     ix_buf_str(out, " of ");

@@ -120,10 +120,11 @@ json_t *ix_json_verdict(const struct ix_result *result)
 
 json_t *ix_json_check(const struct ix_check *check)
 {
-    return json_pack("{s:o,s:o,s:b,s:o,s:o,s:o}", "name", ix_report_string(check->name), "tags",
+    return json_pack("{s:o,s:o,s:b,s:o,s:o,s:o,s:o}", "name", ix_report_string(check->name), "tags",
                      ix_report_tags(check->tags), "passed", check->fails == 0, "passes", count(check->passes),
                      "fails", count(check->fails), "firstFailSeconds",
-                     check->fails ? ix_report_number((double)check->first_fail_ns / 1e9) : json_null());
+                     check->fails ? ix_report_number((double)check->first_fail_ns / 1e9) : json_null(),
+                     "reason", check->reason ? ix_report_string(check->reason) : json_null());
 }
 
 json_t *ix_json_threshold(const struct ix_threshold *t)

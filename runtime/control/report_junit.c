@@ -93,15 +93,21 @@ static void generator_case(const struct ix_result *result, struct ix_buf *out)
 
 static void check_case(const struct ix_result *result, const struct ix_check *check, struct ix_buf *out)
 {
-    char message[128] = "", text[160] = "";
+    struct ix_buf message, text;
+    ix_buf_init(&message, 1 << 20);
+    ix_buf_init(&text, 1 << 20);
     if (check->fails) {
-        snprintf(message, sizeof(message), "failed %llu of %llu times", (unsigned long long)check->fails,
-                 (unsigned long long)(check->passes + check->fails));
-        snprintf(text, sizeof(text), "%s, first %.3f s after the start of the run", message,
-                 (double)check->first_fail_ns / 1e9);
+        const char *between = check->reason ? ": " : "", *reason = check->reason ? check->reason : "";
+        ix_buf_printf(&message, "failed %llu of %llu times", (unsigned long long)check->fails,
+                      (unsigned long long)(check->passes + check->fails));
+        ix_buf_printf(&text, "%s, first %.3f s after the start of the run%s%s", ix_buf_cstr(&message),
+                      (double)check->first_fail_ns / 1e9, between, reason);
+        ix_buf_printf(&message, "%s%s", between, reason);
     }
     test_case(result, "checks", check->name, check->tags, 0, check->fails ? "failure" : NULL, "check",
-              message, text, out);
+              ix_buf_cstr(&message), ix_buf_cstr(&text), out);
+    ix_buf_deinit(&message);
+    ix_buf_deinit(&text);
 }
 
 static void threshold_case(const struct ix_result *result, const struct ix_threshold *t, struct ix_buf *out)

@@ -140,6 +140,13 @@ static void put_check(struct ix_page *page, const struct ix_check *check)
         ix_units_put_duration(out, check->first_fail_ns);
     }
     ix_buf_char(out, '\n');
+    if (check->reason) {
+        struct ix_buf reason;
+        ix_buf_init(&reason, 1 << 16);
+        ix_page_user_text(&reason, check->reason);
+        ix_page_wrapped(out, ix_buf_cstr(&reason), 6);
+        ix_buf_deinit(&reason);
+    }
 }
 
 static void put_left_out(struct ix_page *page, size_t count)

@@ -406,14 +406,17 @@ end
 
 function TestMessages:test_expect_message_records_a_check()
   arrive({ topic = "a", payload = '{"type":"other"}', at = 1 }, { topic = "a", payload = '{"type":"alert","v":5}', at = 2 })
+  local text
   run(function(t)
     local message = t:expect_message { topic = "alerts/#", match = { type = "alert" }, within = "5s" }
     luaunit.assertEquals(message.json.v, 5)
-    local none, text = t:expect_message { topic = "alerts/#", match = "x+y", within = "2s" }
+    local none
+    none, text = t:expect_message { topic = "alerts/#", match = "x+y", within = "2s" }
     luaunit.assertNil(none)
     luaunit.assertStrContains(text, 'waited 2 s on "alerts/#" for a payload that matches "x+y"; no message came')
   end)
-  luaunit.assertEquals(fake.checks, { { name = "message on alerts/#", passed = true }, { name = "message on alerts/#", passed = false } })
+  luaunit.assertEquals(fake.checks, { { name = "message on alerts/#", passed = true },
+    { name = "message on alerts/#", passed = false, reason = text } })
 end
 
 function TestMessages:test_expect_message_subscribes_before_it_acts()

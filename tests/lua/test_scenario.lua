@@ -228,7 +228,8 @@ function TestRun:test_check_returns_its_condition()
   luaunit.assertEquals(results, { true, "none", 5 })
   luaunit.assertEquals(fake.checks[2], { name = "b", passed = false })
   luaunit.assertEquals(fake.checks[3], { name = "c", passed = true, tags = { part = "x" } })
-  luaunit.assertEquals(fake.checks[4], { name = "d", passed = false })
+  luaunit.assertEquals(fake.checks[4], { name = "d", passed = false, reason = "waited in vain" })
+  luaunit.assertEquals(fake.checks[5], { name = "e", passed = true })
   luaunit.assertEquals(fake.logs, { 'warn: check "d": waited in vain' })
 end
 

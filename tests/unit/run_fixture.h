@@ -128,8 +128,11 @@ static void fixture_judgements(struct ix_result *r, const char *thresholds)
 {
     struct ix_error err;
     for (int i = 0; i < 3; i++)
-        assert_int_equal(ix_checks_add(&r->checks, "fleet recovered", "group:env", true, 62 * IX_S, &err), 0);
-    assert_int_equal(ix_checks_add(&r->checks, "nobody waits <long>", NULL, false, 63 * IX_S, &err), 0);
+        assert_int_equal(
+            ix_checks_add(&r->checks, "fleet recovered", "group:env", true, NULL, 62 * IX_S, &err), 0);
+    assert_int_equal(ix_checks_add(&r->checks, "nobody waits <long>", NULL, false,
+                                   "one waited 70 s, <60 s was wished", 63 * IX_S, &err),
+                     0);
     json_t *table = json_loads(thresholds, 0, NULL);
     if (ix_thresholds_parse(table, &r->thresholds, &err) < 0)
         fail_msg("%s", err.text);

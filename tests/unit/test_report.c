@@ -122,7 +122,7 @@ static void test_hostile_texts(void **state)
     }
     json_object_set_new(r.options, "</td><script>", json_string("</code><script>"));
     json_object_set_new(r.settings, "</td><script>", json_pack("{s:s,s:s}", "value", "<b>", "origin", "<i>"));
-    ix_checks_add(&r.checks, hostile, "a:</td><script>", false, 1, NULL);
+    ix_checks_add(&r.checks, hostile, "a:</td><script>", false, hostile, 1, NULL);
     ix_series_event(&r.series, FIXTURE_START + 90 * IX_S, hostile, hostile);
     snprintf(r.dropouts[0].group, sizeof(r.dropouts[0].group), "%s", "</text></svg><script>");
     snprintf(r.final.groups[0].group, sizeof(r.final.groups[0].group), "%s", "</td><script>");
@@ -152,7 +152,9 @@ static void test_junit_says_what_was_measured(void **state)
         "<testcase classname=\"chaos.run\" name=\"generator\" time=\"100.000\"/>",
         "<testcase classname=\"chaos.checks\" name=\"fleet recovered {group:env}\" time=\"0.000\"/>",
         "<failure type=\"threshold\" message=\"count was 8,250, must be &lt; 1k\">",
-        "message=\"failed 1 of 1 times\">failed 1 of 1 times, first 63.000 s after the start",
+        "message=\"failed 1 of 1 times: one waited 70 s, &lt;60 s was wished\">failed 1 of 1 times, first "
+        "63.000 s "
+        "after the start of the run: one waited 70 s, &lt;60 s was wished<",
     };
     for (size_t i = 0; i < IX_ARRAY_LEN(parts); i++)
         expect_text(text, parts[i], true);

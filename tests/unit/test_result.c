@@ -33,7 +33,7 @@ static void test_precedence_of_exit_codes(void **state)
         r.interrupted = cases[i].interrupted;
         if (cases[i].late)
             add_lateness(&r, 2 * IX_S, 200);
-        ix_checks_add(&r.checks, "c", NULL, !cases[i].failed, 0, NULL);
+        ix_checks_add(&r.checks, "c", NULL, !cases[i].failed, NULL, 0, NULL);
         ix_result_judge(&r, cases[i].preset);
         assert_int_equal(r.exit_code, cases[i].code);
         assert_string_equal(r.outcome, cases[i].outcome);
@@ -222,13 +222,24 @@ static void test_summary_says_what_is_wrong_with_the_generator(void **state)
     ix_result_deinit(&r);
 }
 
+static void test_summary_says_why_a_check_failed(void **state)
+{
+    (void)state;
+    struct ix_result r;
+    fixture_run(&r);
+    char *text = summary_of(&r, false);
+    expect_text(text, "failed at 1m 03s\n      one waited 70 s, <60 s was wished\n");
+    free(text);
+    ix_result_deinit(&r);
+}
+
 static void test_hostile_names_cannot_move_the_cursor(void **state)
 {
     (void)state;
     struct ix_result r;
     ix_result_init(&r);
     r.scenario = ix_strdup("a\x1b[2Jb\r\nc");
-    ix_checks_add(&r.checks, "x\x1b]0;title\x07", "k:\x1b[1m", false, 0, NULL);
+    ix_checks_add(&r.checks, "x\x1b]0;title\x07", "k:\x1b[1m", false, "\x1b[2J", 0, NULL);
     ix_result_judge(&r, 0);
     char *text = summary_of(&r, false);
     for (const char *c = text; *c; c++)
@@ -247,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_summary_of_a_full_run),
         cmocka_unit_test(test_summary_of_a_run_that_did_nothing),
         cmocka_unit_test(test_summary_says_what_is_wrong_with_the_generator),
+        cmocka_unit_test(test_summary_says_why_a_check_failed),
         cmocka_unit_test(test_hostile_names_cannot_move_the_cursor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -284,10 +284,10 @@ static void test_checks_add_up(void **state)
     struct ix_checks checks;
     struct ix_error err;
     ix_checks_init(&checks);
-    assert_int_equal(ix_checks_add(&checks, "up", NULL, true, 1, &err), 0);
-    assert_int_equal(ix_checks_add(&checks, "up", "group:a", true, 2, &err), 0);
-    assert_int_equal(ix_checks_add(&checks, "up", "", false, 3, &err), 0);
-    assert_int_equal(ix_checks_add(&checks, "up", "", false, 4, &err), 0);
+    assert_int_equal(ix_checks_add(&checks, "up", NULL, true, NULL, 1, &err), 0);
+    assert_int_equal(ix_checks_add(&checks, "up", "group:a", true, NULL, 2, &err), 0);
+    assert_int_equal(ix_checks_add(&checks, "up", "", false, NULL, 3, &err), 0);
+    assert_int_equal(ix_checks_add(&checks, "up", "", false, NULL, 4, &err), 0);
     assert_number(checks.count, 2);
     assert_number(checks.items[0].passes, 1);
     assert_number(checks.items[0].fails, 2);
@@ -295,11 +295,11 @@ static void test_checks_add_up(void **state)
     char name[16];
     for (int i = 0; i < 9998; i++) {
         snprintf(name, sizeof(name), "c%d", i);
-        assert_int_equal(ix_checks_add(&checks, name, "", true, 5, &err), 0);
+        assert_int_equal(ix_checks_add(&checks, name, "", true, NULL, 5, &err), 0);
     }
-    assert_int_equal(ix_checks_add(&checks, "one more", "", true, 5, &err), -ENOSPC);
+    assert_int_equal(ix_checks_add(&checks, "one more", "", true, NULL, 5, &err), -ENOSPC);
     assert_non_null(strstr(err.text, "one more"));
-    assert_int_equal(ix_checks_add(&checks, "up", "", true, 5, &err), 0);
+    assert_int_equal(ix_checks_add(&checks, "up", "", true, NULL, 5, &err), 0);
     ix_checks_deinit(&checks);
 }
 

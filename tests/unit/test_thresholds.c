@@ -140,8 +140,8 @@ static void test_checks_as_a_metric(void **state)
     struct ix_error err;
     ix_checks_init(&checks);
     for (int i = 0; i < 4; i++) {
-        ix_checks_add(&checks, "a, b: c", "site:x", i > 0, 0, &err);
-        ix_checks_add(&checks, "other", "", true, 0, &err);
+        ix_checks_add(&checks, "a, b: c", "site:x", i > 0, NULL, 0, &err);
+        ix_checks_add(&checks, "other", "", true, NULL, 0, &err);
     }
     struct ix_thresholds *t = parsed("{\"checks\":\"rate==0.875\", \"checks{name:a, b: c}\":\"rate==75%\","
                                      "\"checks{site:x}\":\"rate==75%\", \"checks{name:other}\":\"rate==1\","
