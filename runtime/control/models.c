@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/suggest.h"
+#include "model/json_scan.h"
 #include "script/embedded.h"
 
 #include <dirent.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #define MODEL_MAX (16u << 20)
+#define TEXT_MAX  (64u << 20) /* of a model with those of its children */
 #define FOLDERS   16
 #define IDS_MAX   256
 #define EMBEDDED  "embedded:"
@@ -72,7 +74,7 @@ static void places_deinit(struct places *p)
 /* The `id` of a model's text; NULL if it isn't JSON with one. */
 static char *id_of(const char *text, size_t len)
 {
-    json_t *json = json_loadb(text, len, 0, NULL);
+    json_t *json = ix_model_read(&text, &len, NULL);
     const char *id = json_string_value(json_object_get(json, "id"));
     char *copy = id ? ix_strdup(id) : NULL;
     json_decref(json);
@@ -197,23 +199,35 @@ static int find_text(const struct ix_models_config *config, const char *referenc
     return code;
 }
 
+/* A file's tree with what it forgets: how its numbers are written. */
+struct document {
+    json_t *json;
+    struct ix_json_source source;
+};
+
+static void document_deinit(struct document *d)
+{
+    ix_json_source_deinit(&d->source);
+    json_decref(d->json);
+}
+
 /* Parsed by the compiler first: it names line and column of malformed JSON, and duplicate keys. */
-static json_t *parse(const struct ix_models_config *config, const char *text, size_t len, const char *folder,
-                     const char *shown, struct ix_error *err)
+static int parse(const struct ix_models_config *config, const char *text, size_t len, const char *folder,
+                 const char *shown, struct document *d, struct ix_error *err)
 {
     struct ix_model_options options = {
         .folder = folder, .allowed_env = config->allowed_env, .allowed_env_count = config->allowed_env_count};
     struct ix_faults faults;
     ix_faults_init(&faults);
     struct ix_model *model = ix_model_parse(text, len, &options, &faults);
-    json_t *json = NULL;
-    if (model)
-        json = json_loadb(text, len, 0, NULL);
-    else
-        ix_faults_fail(&faults, shown, err);
+    int code = model ? 0 : ix_faults_fail(&faults, shown, err);
+    if (model) {
+        d->json = ix_model_read(&text, &len, NULL);
+        ix_json_source_init(&d->source, text, len, d->json, &faults);
+    }
     ix_model_free(model);
     ix_faults_deinit(&faults);
-    return json;
+    return code;
 }
 
 /* A gateway's children may name their models by id or path: workers get them in place. */
@@ -233,8 +247,11 @@ static int resolve_children(const struct ix_models_config *config, json_t *model
             ix_error_prefix(err, "children[%zu].model", place);
             return code;
         }
-        json_t *found = parse(config, text, len, folder, shown, err);
-        code = found ? json_object_set_new(child, "model", found) : err->code;
+        struct document d = {0};
+        code = parse(config, text, len, folder, shown, &d, err);
+        if (code == 0)
+            json_object_set(child, "model", d.json);
+        document_deinit(&d);
         free(text);
         free(folder);
         free(shown);
@@ -244,10 +261,38 @@ static int resolve_children(const struct ix_models_config *config, json_t *model
     return 0;
 }
 
-static int compile(const struct ix_models_config *config, const json_t *json, const json_t *connection,
-                   const char *shown, struct ix_found_model *found, struct ix_error *err)
+/* A copy in which `connection` and the children may change. It shares all other values with the original. */
+static json_t *copy_to_change(const json_t *json)
 {
-    json_t *merged = json_deep_copy(json);
+    json_t *copy = json_copy((json_t *)json), *changed, *child;
+    size_t place;
+    if (json_is_object(json_object_get(copy, "connection")))
+        json_object_set_new(copy, "connection", json_copy(json_object_get(copy, "connection")));
+    if (json_is_array(json_object_get(copy, "children"))) {
+        changed = json_array();
+        json_array_foreach(json_object_get(copy, "children"), place, child)
+            json_array_append_new(changed, json_copy(child));
+        json_object_set_new(copy, "children", changed);
+    }
+    return copy;
+}
+
+static char *text_of(const json_t *json, const struct ix_json_source *source)
+{
+    struct ix_buf out;
+    ix_buf_init(&out, TEXT_MAX);
+    ix_json_put(&out, json, source);
+    char *text = ix_strndup(ix_buf_cstr(&out), out.len);
+    ix_buf_deinit(&out);
+    return text;
+}
+
+/* `source`: of `json`, if it came from a file. */
+static int compile(const struct ix_models_config *config, const json_t *json,
+                   const struct ix_json_source *source, const json_t *connection, const char *shown,
+                   struct ix_found_model *found, struct ix_error *err)
+{
+    json_t *merged = copy_to_change(json);
     if (connection && json_object_size(connection)) {
         json_t *own = json_object_get(merged, "connection");
         if (!json_is_object(own)) {
@@ -271,7 +316,7 @@ static int compile(const struct ix_models_config *config, const json_t *json, co
         code = ix_faults_fail(&faults, shown, err);
     } else {
         found->id = ix_strdup(found->model->id);
-        found->text = json_dumps(merged, JSON_COMPACT);
+        found->text = text_of(merged, source);
     }
     ix_faults_deinit(&faults);
     json_decref(merged);
@@ -284,7 +329,7 @@ int ix_models_find(const struct ix_models_config *config, const json_t *referenc
     memset(found, 0, sizeof *found);
     if (json_is_object(reference)) {
         found->folder = config->scenario_folder ? ix_strdup(config->scenario_folder) : NULL;
-        int code = compile(config, reference, connection, "model", found, err);
+        int code = compile(config, reference, NULL, connection, "model", found, err);
         if (code < 0)
             ix_found_model_deinit(found);
         return code;
@@ -297,9 +342,11 @@ int ix_models_find(const struct ix_models_config *config, const json_t *referenc
     int code = find_text(config, json_string_value(reference), &text, &len, &found->folder, &shown, err);
     if (code < 0)
         return code;
-    json_t *json = parse(config, text, len, found->folder, shown, err);
-    code = json ? compile(config, json, connection, shown, found, err) : err->code;
-    json_decref(json);
+    struct document d = {0};
+    code = parse(config, text, len, found->folder, shown, &d, err);
+    if (code == 0)
+        code = compile(config, d.json, &d.source, connection, shown, found, err);
+    document_deinit(&d);
     free(text);
     free(shown);
     if (code < 0)

@@ -156,6 +156,15 @@ struct ix_model *ix_model_compile(const json_t *json, const struct ix_model_opti
     return compile(json, NULL, options ? options : &none, faults, 0);
 }
 
+json_t *ix_model_read(const char **text, size_t *len, json_error_t *error)
+{
+    if (*len >= 3 && memcmp(*text, "\xef\xbb\xbf", 3) == 0) {
+        *text += 3;
+        *len -= 3;
+    }
+    return json_loadb(*text, *len, JSON_ALLOW_NUL, error);
+}
+
 struct ix_model *ix_model_parse(const char *text, size_t len, const struct ix_model_options *options,
                                 struct ix_faults *faults)
 {
@@ -163,13 +172,8 @@ struct ix_model *ix_model_parse(const char *text, size_t len, const struct ix_mo
     struct ix_json_source source;
     struct ix_model *model = NULL;
     json_error_t error;
-    json_t *json;
+    json_t *json = ix_model_read(&text, &len, &error);
 
-    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* byte order mark */
-        text += 3;
-        len -= 3;
-    }
-    json = json_loadb(text, len, JSON_ALLOW_NUL, &error);
     if (!json) {
         ix_faults_add(faults, "", "malformed JSON at line %d, column %d: %s", error.line, error.column,
                       error.text);

@@ -201,6 +201,9 @@ struct ix_model_options {
     bool lenient; /* unknown keys are warnings (REST) */
 };
 
+/* The JSON of a model's text, not checked; texts may hold NUL. Moves `text` past a byte order mark. */
+json_t *ix_model_read(const char **text, size_t *len, json_error_t *error);
+
 /* Compiles a parsed document. NULL if `faults` got an error; warnings may come with a model. */
 struct ix_model *ix_model_compile(const json_t *json, const struct ix_model_options *options,
                                   struct ix_faults *faults);

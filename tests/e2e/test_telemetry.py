@@ -226,3 +226,14 @@ def test_a_worker_has_one_descriptor_for_each_connected_device(broker, iotix, wr
     assert len(pids) == workers
     assert 60 <= total <= 60 + 3 * workers, open_now
     assert sum(open_now.values()) <= 60 + 25 * workers, open_now
+
+
+def test_numbers_reach_the_backend_as_the_model_writes_them(broker, observe, iotix, write):
+    """Also when its file begins with a byte order mark, and when a group has a connection of its own."""
+    text = json.dumps(model(attribute("a", {"type": "constant", "value": "NUMBER"})))
+    write("probe.json", "\ufeff" + text.replace('"NUMBER"', "1.50"))
+    write("x.lua", scenario(1, 't:sleep "300ms"').replace("count =", "connection = { qos = 0 }, count ="))
+    observer = observe(broker)
+    iotix("run", "x.lua", "--broker", broker.address).expect(0)
+    payloads = {re.search(rb'"a":([^,}]*)', m.payload).group(1) for m in observer.settle().messages}
+    assert payloads == {b"1.50"}
