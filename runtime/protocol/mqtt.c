@@ -2,7 +2,6 @@
 #include "protocol/mqtt_link.h"
 
 #include <arpa/inet.h>
-#include <mqtt_protocol.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,7 +193,7 @@ static int mqtt_connect(struct ix_transport *opaque, const struct ix_identity *i
  * would report earlier messages as done from inside this call. */
 static bool hold_back(struct ix_mqtt_link *link)
 {
-    bool waits = !link->inside && mosquitto_want_write(link->client);
+    bool waits = !link->inside && (link->has_rest || mosquitto_want_write(link->client));
     if (waits)
         mosquitto_threaded_set(link->client, true);
     return waits;
@@ -202,7 +201,7 @@ static bool hold_back(struct ix_mqtt_link *link)
 
 static void let_go(struct ix_mqtt_link *link, bool held)
 {
-    if (held)
+    if (held && !link->has_rest)
         mosquitto_threaded_set(link->client, false);
 }
 
@@ -224,6 +223,11 @@ static int mqtt_publish(struct ix_link *opaque, const struct ix_message *message
         return -EAGAIN;
     if (message->len > MQTT_MAX_PAYLOAD)
         return -EMSGSIZE;
+    if (message->qos == 0) {
+        int rc = ix_mqtt_direct_publish(link, message, token);
+        if (rc != -EOPNOTSUPP)
+            return rc;
+    }
     int id = 0;
     bool held = hold_back(link);
     /* The socket is full: only so much may wait in memory for it. */
@@ -248,6 +252,14 @@ static int mqtt_publish(struct ix_link *opaque, const struct ix_message *message
     if (!link->inside)
         ix_mqtt_link_watch(link);
     return 0;
+}
+
+/* What mqtt_publish reads of a link, behind the poll handle. */
+static void mqtt_warm(const struct ix_link *opaque)
+{
+    const struct ix_mqtt_link *link = (const struct ix_mqtt_link *)(const void *)opaque;
+    __builtin_prefetch(&link->transport);
+    __builtin_prefetch(&link->has_rest);
 }
 
 static int mqtt_subscribe(struct ix_link *opaque, const char *filter, int qos)
@@ -291,6 +303,7 @@ const struct ix_protocol ix_protocol_mqtt = {
     .release = mqtt_release,
     .connect = mqtt_connect,
     .publish = mqtt_publish,
+    .warm = mqtt_warm,
     .subscribe = mqtt_subscribe,
     .close = mqtt_close,
     .silence = mqtt_silence,

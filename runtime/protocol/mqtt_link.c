@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 
-#include <mqtt_protocol.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -204,6 +203,7 @@ void ix_mqtt_link_dispose(struct ix_mqtt_link *link)
 {
     stop(link);
     link->state = IX_MQTT_CLOSED;
+    ix_mqtt_direct_discard(link);
     if (link->polled)
         uv_close((uv_handle_t *)&link->poll, on_poll_closed);
     else
@@ -268,7 +268,7 @@ void ix_mqtt_link_watch(struct ix_mqtt_link *link)
     int wanted = UV_READABLE;
     if (link->handshaking)
         wanted = SSL_want_write((SSL *)mosquitto_ssl_get(link->client)) ? UV_WRITABLE : UV_READABLE;
-    else if (mosquitto_want_write(link->client))
+    else if (link->has_rest || mosquitto_want_write(link->client))
         wanted |= UV_WRITABLE;
     if (wanted == link->interest)
         return;
@@ -298,7 +298,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     } else if ((events & UV_READABLE) != 0 || link->handshaking) {
         read_some(link);
     }
-    if (ix_mqtt_link_lives(link) && !link->handshaking && !full && mosquitto_want_write(link->client))
+    if (ix_mqtt_link_lives(link) && link->has_rest && !full)
+        ix_mqtt_direct_write(link);
+    if (ix_mqtt_link_lives(link) && !link->handshaking && !full && !link->has_rest &&
+        mosquitto_want_write(link->client))
         write_some(link);
     link->inside = false;
     settle(link);
@@ -340,7 +343,8 @@ static void on_wheel(struct ix_wheel_entry *entry, uint64_t now_ns)
 void ix_mqtt_link_begin(struct ix_mqtt_link *link)
 {
     struct ix_loop *loop = link->transport->loop;
-    int rc = link->reason == NULL ? uv_poll_init(&loop->uv, &link->poll, mosquitto_socket(link->client)) : 0;
+    link->fd = mosquitto_socket(link->client);
+    int rc = link->reason == NULL ? uv_poll_init(&loop->uv, &link->poll, link->fd) : 0;
     if (rc != 0)
         ix_mqtt_link_end(link, ix_mqtt_errno_text(-rc));
     if (link->reason != NULL) {

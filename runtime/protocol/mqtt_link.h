@@ -11,6 +11,7 @@
 #include "protocol/protocol.h"
 
 #include <mosquitto.h>
+#include <mqtt_protocol.h>
 #include <openssl/ssl.h>
 
 /* What the links of a group share. */
@@ -19,6 +20,7 @@ struct ix_mqtt_transport {
     struct ix_link_events events;
     struct ix_target target;
     SSL_CTX *tls;                   /* NULL: plain TCP */
+    struct ix_mqtt_rest *rests;     /* packets that the kernel took in part */
     mosquitto_property *properties; /* of CONNECT, MQTT 5 only */
     uint64_t connect_timeout_ns;
     size_t links;         /* not yet freed */
@@ -43,6 +45,7 @@ struct ix_mqtt_link {
     void *owner;
     struct mosquitto *client;
     const char *reason;   /* why it ended; NULL while it has not */
+    int fd;               /* while `polled` */
     uint16_t pending;     /* publishes whose `acked` is still to come */
     uint16_t window;      /* the server's Receive Maximum */
     uint16_t keepalive_s; /* the server may have changed it */
@@ -58,6 +61,7 @@ struct ix_mqtt_link {
     bool publishing;      /* inside the owner's publish */
     bool published;       /* … and the bytes are with the kernel */
     bool received;        /* a message came in this loop_read */
+    bool has_rest;        /* the rest of a packet waits in the transport's `rests` */
 };
 _Static_assert(sizeof(struct ix_mqtt_link) <= sizeof(uv_poll_t) + 160, "a link's memory budget");
 
@@ -87,8 +91,14 @@ void ix_mqtt_link_dispose(struct ix_mqtt_link *link);
 /* Counts a link out; frees a released transport with its last one. */
 void ix_mqtt_transport_drop(struct ix_mqtt_transport *transport);
 
-/* mqtt_interpose.c: while `on`, socketpair() fails, bind() leaves the choice of the port to connect(), and that looks at all
- * of them. */
+/* mqtt_direct.c: as `publish`, or -EOPNOTSUPP: nothing was sent, the library must do it. */
+int ix_mqtt_direct_publish(struct ix_mqtt_link *link, const struct ix_message *message, uint16_t *token);
+/* There is room for the rest of a packet, where one waits. May end the link, or fire `acked`. */
+void ix_mqtt_direct_write(struct ix_mqtt_link *link);
+void ix_mqtt_direct_discard(struct ix_mqtt_link *link);
+
+/* mqtt_interpose.c: while `on`, socketpair() fails, bind() leaves the choice of the port to connect(), and that
+ * looks at all of them. */
 void ix_mqtt_interpose(bool on);
 
 /* mqtt_tls.c */

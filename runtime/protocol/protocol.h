@@ -85,6 +85,8 @@ struct ix_protocol {
      * message of QoS 0 that the kernel has not taken yet, or that is published inside an event, is answered
      * with 0 and `acked` like the others. */
     int (*publish)(struct ix_link *link, const struct ix_message *message, uint16_t *token);
+    /* A hint: a publish on this link follows soon; fetches into the cache what it will touch. May be NULL. */
+    void (*warm)(const struct ix_link *link);
     int (*subscribe)(struct ix_link *link, const char *filter, int qos);
     /* No event follows; the link is gone. */
     void (*close)(struct ix_link *link, enum ix_way way);

@@ -315,6 +315,84 @@ static void test_messages_that_the_kernel_does_not_take_are_pending(void **state
     ix_protocol_mqtt.release(transport);
 }
 
+/* Small messages go the short way until the socket is full, which is in the middle of a packet. The server
+ * ends the test if a packet is not what it should be. */
+static void test_a_packet_that_the_kernel_takes_in_part_is_completed(void **state)
+{
+    (void)state;
+    static char payload[1500];
+    fake_start(accept_v3, false, false);
+    struct ix_connection_spec spec = plain_spec(4);
+    spec.max_inflight = 3;
+    struct ix_transport *transport = open_transport(&spec, fake.port);
+    struct device d = {0};
+    start_and_wait(transport, &d, "d");
+    for (int round = 0, sent = 0; round < 5; round++) {
+        struct ix_message message = {.topic = "t", .payload = payload, .len = sizeof(payload) - 7 * round};
+        uint16_t token;
+        int pending = 0, rc;
+        fake.packets = d.acked = 0;
+        uv_read_stop((uv_stream_t *)&fake.peer);
+        d.inside_call = 1;
+        for (sent = 0; (rc = ix_protocol_mqtt.publish(d.link, &message, &token)) >= 0; sent++)
+            pending += rc == 0;
+        d.inside_call = 0;
+        assert_int_equal(rc, -EAGAIN);
+        assert_int_equal(pending, 3);
+        assert_int_equal(publish(&d, "t", "qos 1", 1, &token), -EAGAIN);
+        uv_read_start((uv_stream_t *)&fake.peer, fake_alloc, fake_read);
+        wait_for(&d.acked, 3);
+        wait_for(&fake.packets, sent);
+        run_for(10);
+        assert_int_equal(d.acked, 3);
+        assert_int_equal(fake.packets, sent);
+    }
+    end(&d, IX_WAY_CLOSE);
+    fake_stop();
+    ix_protocol_mqtt.release(transport);
+}
+
+/* Closing is possible at that moment, too. */
+static void test_a_link_ends_with_a_packet_sent_in_part(void **state)
+{
+    (void)state;
+    static char payload[1500];
+    fake_start(accept_v3, false, false);
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, fake.port);
+    struct device d = {0};
+    start_and_wait(transport, &d, "d");
+    uv_read_stop((uv_stream_t *)&fake.peer);
+    struct ix_message message = {.topic = "t", .payload = payload, .len = sizeof(payload)};
+    uint16_t token;
+    int rc;
+    while ((rc = ix_protocol_mqtt.publish(d.link, &message, &token)) == IX_PUBLISHED)
+        ;
+    assert_int_equal(rc, 0);
+    end(&d, IX_WAY_CLOSE);
+    assert_int_equal(d.acked, 0);
+    fake_stop();
+    ix_protocol_mqtt.release(transport);
+}
+
+/* What the short way must not send, because MQTT forbids it. */
+static void test_a_topic_for_publishing_has_no_wildcards(void **state)
+{
+    (void)state;
+    fake_start(accept_v3, false, false);
+    struct ix_connection_spec spec = plain_spec(4);
+    struct ix_transport *transport = open_transport(&spec, fake.port);
+    struct device d = {0};
+    start_and_wait(transport, &d, "d");
+    static const char *const bad[] = {"", "a/+/b", "a/#", "a\x01", "a\xff"};
+    for (size_t i = 0; i < IX_ARRAY_LEN(bad); i++)
+        assert_int_equal(publish(&d, bad[i], "x", 0, NULL), -EINVAL);
+    assert_int_equal(publish(&d, "gr\xc3\xbc\xc3\x9f", "x", 0, NULL), IX_PUBLISHED);
+    end(&d, IX_WAY_CLOSE);
+    fake_stop();
+    ix_protocol_mqtt.release(transport);
+}
+
 static void test_a_polite_end_is_no_reset_even_with_unread_data(void **state)
 {
     (void)state;
@@ -558,6 +636,9 @@ int main(int argc, char **argv)
         WITH_LOOP(test_the_servers_disconnect_names_its_reason),
         WITH_LOOP(test_a_dead_server_is_noticed_by_its_missing_pong),
         WITH_LOOP(test_messages_that_the_kernel_does_not_take_are_pending),
+        WITH_LOOP(test_a_packet_that_the_kernel_takes_in_part_is_completed),
+        WITH_LOOP(test_a_link_ends_with_a_packet_sent_in_part),
+        WITH_LOOP(test_a_topic_for_publishing_has_no_wildcards),
         WITH_LOOP(test_a_polite_end_is_no_reset_even_with_unread_data),
         WITH_LOOP(test_a_link_may_be_closed_inside_its_events),
         WITH_LOOP(test_closing_in_closed_and_releasing_there_is_harmless),
