@@ -203,6 +203,11 @@ static size_t fire_slot(struct ix_wheel *wheel, uint64_t now_ns, size_t limit)
     return fired;
 }
 
+const struct ix_wheel_entry *ix_wheel_upcoming(const struct ix_wheel *wheel)
+{
+    return list_is_empty(&wheel->firing) ? NULL : wheel->firing.next;
+}
+
 size_t ix_wheel_run(struct ix_wheel *wheel, uint64_t now_ns, size_t limit)
 {
     IX_REQUIRE(!wheel->running);

@@ -43,6 +43,10 @@ static inline bool ix_wheel_has(const struct ix_wheel_entry *entry)
  * Returns how many; if it equals `limit`, more may be due. */
 size_t ix_wheel_run(struct ix_wheel *wheel, uint64_t now_ns, size_t limit);
 
+/* While an entry fires: the one that fires next, NULL if it is the slot's last. A hint, for fetching into the
+ * cache what that one will need. */
+const struct ix_wheel_entry *ix_wheel_upcoming(const struct ix_wheel *wheel);
+
 /* The instant at which the next run has something to do (a due slot or a cascade), UINT64_MAX if empty. */
 uint64_t ix_wheel_next(const struct ix_wheel *wheel);
 size_t ix_wheel_count(const struct ix_wheel *wheel);
