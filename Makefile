@@ -72,10 +72,10 @@ lint: deps
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-## make bench     figures against a plain C loop, in one run
+## make bench     figures against a plain C loop, in one run; BENCH="--rounds 1 --parts publish" is quicker
 bench: deps
-	@$(MAKE) --no-print-directory all
-	@BUILD=$(BUILD) tests/bench/run.sh
+	@$(MAKE) --no-print-directory all $(BUILD)/bench/baseline $(BUILD)/bench/engine
+	@/usr/bin/python3 tests/bench/bench.py --build $(BUILD) $(BENCH)
 
 ## make bench-million  connects a million devices on this machine, or as many as fit, and says what that costs
 bench-million: deps
@@ -122,5 +122,10 @@ $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libiotix.a Makefile
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libiotix.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -Itests/fuzz $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libiotix.a $(LIBS)
+
+$(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libiotix.a Makefile
+	@mkdir -p $(@D)
+	@echo '  cc $<'
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libiotix.a $(LIBS)
 
 -include $(patsubst %.o,%.d,$(OBJECTS) $(MAIN_OBJ)) $(addsuffix .d,$(UNIT) $(FUZZ))

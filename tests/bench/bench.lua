@@ -1,23 +1,24 @@
--- What tests/bench measures: devices that publish about 200 bytes of JSON with QoS 0, `rate` messages a second in all.
--- With rate=0 they connect, stay for `duration`, and go.
+-- What tests/bench measures: devices that publish 200 bytes of JSON, `rate` messages a second in all; with rate=0 they
+-- only stay connected. Lines "mark NAME SENT" on stdout tell bench.py when to look at the processes.
 local iotix = require "iotix"
+
+local function mark(t, name)
+  io.stdout:write(("mark %s %d\n"):format(name, t:metric("messages.sent").value))
+  io.stdout:flush()
+end
 
 return iotix.scenario {
   name = "bench",
-  options = { devices = 2000, rate = 5000, duration = "20s" },
+  options = { devices = 2000, rate = 20000, qos = 0, settle = "1s", duration = "2s" },
   run = function(t)
     local devices, rate = t.options.devices, t.options.rate
-    if devices == 0 then
-      t:sleep(t.options.duration)
-      return
-    end
     local fleet = t:group {
       model = {
         id = "bench-sensor",
         name = "Bench sensor",
         type = "sensor",
         protocol = "mqtt",
-        connection = { topicPattern = "devices/${deviceId}/telemetry", qos = 0 },
+        connection = { topicPattern = "devices/${deviceId}/telemetry", qos = t.options.qos },
         telemetry = {
           {
             name = "temperature",
@@ -36,7 +37,11 @@ return iotix.scenario {
     }
     fleet:start { strategy = "linear", delayMs = 0.2 }
     fleet:wait { connected = "100%", timeout = "120s" }
+    mark(t, "connected")
+    t:sleep(t.options.settle)
+    mark(t, "begin")
     t:sleep(t.options.duration)
+    mark(t, "end")
     t:check("all stayed connected", fleet:count "connected" == fleet:count())
     fleet:stop()
   end,
