@@ -12,8 +12,8 @@ local function method(class, name, key, f)
   end
 end
 
--- Finishes a class whose functions are all written (those with a leading underscore are not for scenarios): `name` is what the documentation calls its objects, `fields` lists
--- what they may have beside their functions.
+-- Finishes a class whose functions are all written (those with a leading underscore are not for scenarios): `name` is
+-- what the documentation calls its objects, `fields` lists what they may have beside their functions.
 return function(class, name, fields)
   local functions, known, names = {}, {}, {}
   for key, f in pairs(class) do

@@ -247,7 +247,7 @@ static void raise_backlog(const struct ix_broker *broker)
     DIR *descriptors = process >= 0 ? opendir(folder) : NULL;
     for (struct dirent *entry; descriptors != NULL && (entry = readdir(descriptors)) != NULL;)
         if (isdigit((unsigned char)entry->d_name[0]))
-            raise_backlog_of(process, atoi(entry->d_name));
+            raise_backlog_of(process, (int)strtol(entry->d_name, NULL, 10));
     if (descriptors != NULL)
         closedir(descriptors);
     if (process >= 0)
