@@ -203,7 +203,7 @@ t:check("the answer came", answers:expect { match = { status = "ok" } })]],
       {
         name = "t:http",
         args = { { name = "request", options = http.options } },
-        returns = { { "table", "`status headers body latencyMs`, and `json`: the decoded body" } },
+        returns = { { "table", "`status`, `headers` by their names in lower case, `body`, `latencyMs`, and `json`: the decoded body, nil if it is none" } },
         text = "A request to a backend's other side. Any status is an answer; a text alone is a GET of that address.",
         errors = "No connection, no answer within the timeout.",
         example = [[t:check("stored", t:http("http://localhost:9000/devices").json.total == 1000)]],

@@ -8,10 +8,10 @@ local data = {}
 
 local max_bytes = 64 * 1024 * 1024
 
--- Fields of all records as lists of texts · nil, message. Quoted fields may hold separators, line ends and doubled
+-- Fields of all records as lists of texts, with `line`, where the record begins · nil, message. Quoted fields may hold separators, line ends and doubled
 -- quotes; lines end in LF or CRLF; the last one may lack its end.
 function data.parse_records(text, separator)
-  local records, record = {}, {}
+  local records, record = {}, { line = 1 }
   local at, line, size = 1, 1, #text
   local plain = "^([^" .. (separator == "\t" and "\t" or "%" .. separator) .. "\r\n\"]*)()"
   if text:sub(1, 3) == "\239\187\191" then -- byte-order mark
@@ -52,7 +52,7 @@ function data.parse_records(text, separator)
       if #record > 1 or record[1] ~= "" then -- an empty line is no record
         records[#records + 1] = record
       end
-      record = {}
+      record = { line = line }
     else
       return nil, ("line %d: %s"):format(line, follows == '"' and "a quote inside a field that is not quoted"
         or follows == "\r" and "a carriage return without line feed" or "text after a quoted field")
@@ -80,6 +80,7 @@ function data.parse_csv(text, settings)
       for i, field in ipairs(record) do
         record[i] = value(field)
       end
+      record.line = nil
     end
     return records
   end
@@ -87,10 +88,17 @@ function data.parse_csv(text, settings)
   if not header then
     return nil, "the file is empty: the first line must name the columns"
   end
+  local seen = {}
+  for _, name in ipairs(header) do
+    if seen[name] then
+      return nil, ("line %d: two columns are called %q"):format(header.line, name)
+    end
+    seen[name] = true
+  end
   local rows = {}
   for n, record in ipairs(records) do
     if #record ~= #header then
-      return nil, ("record %d has %d fields, the header names %d"):format(n, #record, #header)
+      return nil, ("line %d: %d fields, but the header names %d"):format(record.line, #record, #header)
     end
     local row = {}
     for i, name in ipairs(header) do

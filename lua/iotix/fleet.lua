@@ -48,6 +48,7 @@ function fleet.create(what, given, specs)
 end
 
 function Fleet:device_id(index)
+  options.argument("fleet:device_id", "index", index, { type = "integer", min = 0, max = self.size - 1 })
   local group = self.id:gsub("%%", "%%%%")
   return (self.pattern:gsub("%$?{groupId}", group):gsub("%$?{index}", ("%.0f"):format(index)))
 end

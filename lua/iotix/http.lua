@@ -35,6 +35,9 @@ function http.request(given)
   local wanted = options.check("t:http", given, http.options)
   local headers, body = {}, wanted.body
   for name, value in pairs(wanted.headers or {}) do
+    if type(name) ~= "string" or type(value) ~= "string" and type(value) ~= "number" then
+      errors.raise("t:http: headers are written { Name = \"text\" }, not %s = %s", tostring(name), options.shown(value))
+    end
     headers[name] = tostring(value)
   end
   if wanted.json ~= nil then

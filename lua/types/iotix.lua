@@ -171,7 +171,7 @@ function T:data(path, settings) end
 
 ---A request to a backend's other side. Any status is an answer; a text alone is a GET of that address.
 ---@param request iotix.T.http.request|string
----@return table # `status headers body latencyMs`, and `json`: the decoded body
+---@return table # `status`, `headers` by their names in lower case, `body`, `latencyMs`, and `json`: the decoded body, nil if it is none
 function T:http(request) end
 
 ---@class iotix.T.subscribe.settings

@@ -38,7 +38,8 @@ function TestCsv:test_faults_name_the_line()
   luaunit.assertStrContains(message 'a,b\n1,"x\n2,3', "line 2: a quoted field has no end")
   luaunit.assertStrContains(message 'a,b\n1,"x"y', "line 2: text after a quoted field")
   luaunit.assertStrContains(message 'a,b\n"1\n2",x"y"', "line 3: a quote inside")
-  luaunit.assertStrContains(message "a,b\n1,2,3\n", "record 1 has 3 fields, the header names 2")
+  luaunit.assertStrContains(message 'a,b\n\n"1\n1",2\n1,2,3\n', "line 5: 3 fields, but the header names 2")
+  luaunit.assertStrContains(message "a,b,a\n", 'line 1: two columns are called "a"')
   luaunit.assertStrContains(message "", "empty")
 end
 

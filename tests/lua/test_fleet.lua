@@ -9,7 +9,7 @@ local counts
 local function reset()
   fake.reset()
   counts = { created = 1000 }
-  fake.host["group.create"] = function(a) return { group = a.group or "g1", count = a.count, model = "m-v1",
+  fake.host["group.create"] = function(a) return { group = a.group or "g1", count = a.count or 1, model = "m-v1",
     commands = { "reboot" } } end
   fake.host["group.launch"] = function() return { devices = 1000 } end
   fake.host["group.stop"] = function() return { devices = 1000 } end
