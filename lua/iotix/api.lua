@@ -347,7 +347,8 @@ outage:wait()]],
       {
         name = "fleet:set",
         args = { arg("attribute", "string", "name of a telemetry attribute"),
-          optional("changes", "any", "a value: from now on constant; a table: settings for its generator; nil: the model's own again") },
+          optional("changes", "any", "a value: from now on constant; a table: settings laid over its generator's (a mean "
+            .. "that new bounds leave out goes to their middle); nil: the model's own again") },
         returns = { { "iotix.Fleet", "the group" } },
         text = "Changes what all devices report.",
         example = [[fleet:set("temperature", { min = 60, max = 80 })]],

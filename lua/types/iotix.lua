@@ -311,7 +311,7 @@ function Fleet:sample(n) end
 
 ---Changes what all devices report.
 ---@param attribute string name of a telemetry attribute
----@param changes? any a value: from now on constant; a table: settings for its generator; nil: the model's own again
+---@param changes? any a value: from now on constant; a table: settings laid over its generator's (a mean that new bounds leave out goes to their middle); nil: the model's own again
 ---@return iotix.Fleet # the group
 function Fleet:set(attribute, changes) end
 

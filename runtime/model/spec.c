@@ -284,6 +284,23 @@ void ix_generator_spec_deinit(struct ix_generator_spec *spec)
     *spec = (struct ix_generator_spec){0};
 }
 
+/* New bounds that leave out the old mean would put nearly every value on one of them: it goes back to its default,
+ * their middle, and so does the spread around it. */
+static void recentre(json_t *merged, const json_t *changes)
+{
+    const json_t *mean = json_object_get(merged, "mean"), *min = json_object_get(merged, "min"),
+                 *max = json_object_get(merged, "max");
+
+    if (!json_is_number(mean) || json_object_get(changes, "mean"))
+        return;
+    if (!(json_is_number(min) && json_number_value(mean) < json_number_value(min)) &&
+        !(json_is_number(max) && json_number_value(mean) > json_number_value(max)))
+        return;
+    json_object_del(merged, "mean");
+    if (!json_object_get(changes, "stddev"))
+        json_object_del(merged, "stddev");
+}
+
 /* The settings after the changes, as a new object. */
 static json_t *merge(const json_t *from, const json_t *changes)
 {
@@ -315,6 +332,7 @@ static json_t *merge(const json_t *from, const json_t *changes)
             json_object_del(merged, strcmp(key, f->name) == 0 ? f->alias : f->name);
         json_object_set_new(merged, key, json_deep_copy(value));
     }
+    recentre(merged, changes);
     return merged;
 }
 

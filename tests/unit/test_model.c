@@ -668,6 +668,34 @@ static void changes(void **state)
     free(text);
 }
 
+static void new_bounds_move_a_mean_that_they_leave_out(void **state)
+{
+    static const struct {
+        const char *change;
+        double mean, stddev;
+    } cases[] = {{"{\"min\":60,\"max\":90}", 75, 5},
+                 {"{\"max\":10}", 5, 10.0 / 6},
+                 {"{\"min\":60,\"max\":90,\"stddev\":2}", 75, 2},
+                 {"{\"min\":60,\"max\":90,\"mean\":22}", 22, 3},
+                 {"{\"min\":20,\"max\":90}", 22, 3}};
+    char *text = sensor("number", "{\"type\":\"random\",\"min\":0,\"max\":40,\"distribution\":\"normal\","
+                                  "\"mean\":22,\"stddev\":3}");
+    struct ix_model *m = must_compile(text, NULL);
+    struct ix_generator_spec spec;
+    struct ix_error err;
+
+    (void)state;
+    for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
+        json_t *change = json_loads(cases[i].change, 0, NULL);
+        assert_int_equal(ix_generator_spec_patch(&spec, &m->attributes[0].generator, change, &err), 0);
+        assert_true(spec.mean == cases[i].mean && spec.stddev == cases[i].stddev);
+        ix_generator_spec_deinit(&spec);
+        json_decref(change);
+    }
+    ix_model_free(m);
+    free(text);
+}
+
 static void hash_is_of_the_meaning(void **state)
 {
     struct ix_model *a = must_compile("{" HEAD "," X "}", NULL);
@@ -803,6 +831,7 @@ int main(void)
         cmocka_unit_test(children),
         cmocka_unit_test(secrets),
         cmocka_unit_test(changes),
+        cmocka_unit_test(new_bounds_move_a_mean_that_they_leave_out),
         cmocka_unit_test(hash_is_of_the_meaning),
         cmocka_unit_test(missing_data_files_are_warnings),
         cmocka_unit_test(data_files_stay_inside),
