@@ -168,6 +168,8 @@ void ix_result_judge(struct ix_result *result, enum ix_exit preset)
     judge_lateness(result, &reasons);
     judge_busy(result, &reasons);
     judge_workers(result, &reasons);
+    if (preset == IX_EXIT_INVALID)
+        result->validity = IX_INVALID; /* the error says why */
     free(result->validity_reasons);
     result->validity_reasons = ix_strdup(ix_buf_cstr(&reasons));
     ix_buf_deinit(&reasons);

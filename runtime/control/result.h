@@ -12,7 +12,7 @@ enum ix_exit {
     IX_EXIT_CONFIGURATION = 104,
     IX_EXIT_INTERRUPTED = 105,
     IX_EXIT_SCRIPT = 107,
-    IX_EXIT_INVALID = 111 /* the generator itself could not keep up */
+    IX_EXIT_INVALID = 111 /* the generator itself could not keep up, or broke down */
 };
 
 enum ix_validity { IX_VALID, IX_DEGRADED, IX_INVALID };

@@ -22,7 +22,10 @@
 static void deliver(void *context)
 {
     struct completion *c = context;
-    ix_script_complete(c->run->script, c->ticket, c->code, c->result, c->message);
+    if (c->run->script)
+        ix_script_complete(c->run->script, c->ticket, c->code, c->result, c->message);
+    else
+        json_decref(c->result);
     free(c->message);
     free(c);
 }
@@ -79,8 +82,8 @@ static void on_worker_lost(void *context, uint32_t worker, const char *reason)
 static void on_worker_fatal(void *context, uint32_t worker, int code, const char *message)
 {
     (void)worker;
-    (void)code;
-    ix_run_fail(context, IX_EXIT_CONFIGURATION, message);
+    /* One that dies again and again says nothing about the backend. */
+    ix_run_fail(context, code == -ECHILD ? IX_EXIT_INVALID : IX_EXIT_CONFIGURATION, message);
 }
 
 static void on_device_failure(struct ix_run *run, struct ix_reader *in)
@@ -464,6 +467,7 @@ static void run_deinit(struct ix_run *run)
     ix_workers_free(run->workers);
     ix_http_client_free(run->http);
     ix_script_free(run->script);
+    run->script = NULL; /* the loop may still have answers for it */
     ix_broker_stop(run->embedded);
     ix_run_observers_free(run);
     uv_close((uv_handle_t *)&run->sigint, NULL);

@@ -70,8 +70,11 @@ static void on_embedded_ready(void *context, const struct ix_error *failure)
 static void on_embedded_ended(void *context, const struct ix_error *reason)
 {
     struct ix_run *run = context;
-    ix_log(IX_LOG_ERROR, "the embedded broker ended: %s", reason->text);
     ix_series_event(&run->result.series, ix_loop_update(&run->loop), "embedded broker ended", NULL);
+    if (run->phase == RUN_RUNNING)
+        ix_run_fail(run, IX_EXIT_INVALID, reason->text);
+    else
+        ix_log(IX_LOG_ERROR, "%s", reason->text);
 }
 
 static int start_embedded(struct ix_run *run, struct ix_error *err)

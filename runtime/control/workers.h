@@ -20,7 +20,7 @@ struct ix_workers_events {
     void (*frame)(void *context, uint32_t worker, uint8_t type, struct ix_reader *in);
     /* It died or was killed for hanging; a successor starts at once. Answers it owed will not come. */
     void (*lost)(void *context, uint32_t worker, const char *reason);
-    /* It can't work at all, or died 5 times within 10 s: the run has to end. */
+    /* It can't work at all, or died 5 times within 10 s (-ECHILD): the run has to end. */
     void (*fatal)(void *context, uint32_t worker, int code, const char *message);
 };
 
