@@ -14,11 +14,12 @@ build=${BUILD:-build}
 case $build in /*) ;; *) build=$PWD/$build ;; esac
 export IOTIX=$build/iotix
 limit=${TEST_TIMEOUT:-180}      # seconds for one unit program or Lua file
-limit_e2e=${E2E_TIMEOUT:-900}   # seconds for all end-to-end tests
+limit_e2e=${E2E_TIMEOUT:-600}   # seconds for one file of end-to-end tests
+jobs_e2e=${E2E_JOBS:-3}         # of these files run at once
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/iotix-tests.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
-trap 'exit 130' INT TERM
+trap 'kill $(jobs -p) 2>/dev/null; exit 130' INT TERM
 mkdir "$scratch/tmp" "$scratch/reports"
 export TMPDIR=$scratch/tmp XDG_STATE_HOME=$scratch/state
 export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
@@ -44,18 +45,18 @@ count()
     fi
 }
 
-# sanitizer_reports OUTPUT-FILE: moves what the sanitizers wrote into the output file; true if there was anything.
+# sanitizer_reports FOLDER OUTPUT-FILE: moves what the sanitizers wrote into the output; true if there was anything.
 sanitizer_reports()
 {
     local report found=1
-    for report in "$scratch"/reports/*; do
+    for report in "$1"/*; do
         [ -e "$report" ] || continue
         # A process that is killed while it looks for leaks says this, and found nothing yet.
         if ! grep -qv 'Unable to get registers from thread' "$report"; then
             rm -f "$report"
             continue
         fi
-        { echo "sanitizer report:"; sed '/^Shadow bytes/,$d' "$report"; } >>"$1"
+        { echo "sanitizer report:"; sed '/^Shadow bytes/,$d' "$report"; } >>"$2"
         rm -f "$report"
         found=0
     done
@@ -88,7 +89,7 @@ run_tap()
         echo "every test passed, but the exit status is $status" >>"$out"
         bad=1
     fi
-    if sanitizer_reports "$out"; then
+    if sanitizer_reports "$scratch/reports" "$out"; then
         bad=$((bad + 1))
     fi
     count "$name" $((SECONDS - start)) "$good" "$bad" "$out"
@@ -119,30 +120,62 @@ run_lua()
     done
 }
 
-run_e2e()
+# e2e_file FILE: runs one file of end-to-end tests and leaves what count wants in $scratch/e2e/NAME.*
+e2e_file()
 {
-    local start=$SECONDS out=$scratch/out status good bad
-    compgen -G 'tests/e2e/test_*.py' >/dev/null || return
-    rm -f "$scratch/counts"
+    local name start=$SECONDS status good=0 bad=0 out
+    name=$(basename "$1")
+    out=$scratch/e2e/$name.out
+    mkdir "$scratch/e2e/$name.reports"
     # Debian's Python has the packages that tests/deps.sh installs; another one first in PATH has not.
-    E2E_COUNTS=$scratch/counts timeout -k 10 "$limit_e2e" /usr/bin/python3 -m pytest tests/e2e \
-        -p no:cacheprovider --no-header -rsxX --tb=short --basetemp="$scratch/pytest" 2>&1 </dev/null |
-        tee "$out" | sed 's/^/  /'
-    status=${PIPESTATUS[0]}
-    : >"$out"
-    good=0 bad=0
-    [ -e "$scratch/counts" ] && read -r good bad <"$scratch/counts"
+    E2E_COUNTS=$scratch/e2e/$name.counts ASAN_OPTIONS="$ASAN_OPTIONS:log_path=$scratch/e2e/$name.reports/asan" \
+        timeout -k 10 "$limit_e2e" /usr/bin/python3 -m pytest "$1" \
+        -p no:cacheprovider --no-header -rsxX --tb=short --basetemp="$scratch/pytest-$name" >"$out" 2>&1 </dev/null
+    status=$?
+    [ -e "$scratch/e2e/$name.counts" ] && read -r good bad <"$scratch/e2e/$name.counts"
     if [ "$status" -ge 124 ] && [ $((SECONDS - start)) -ge "$limit_e2e" ]; then
         echo "not finished after $limit_e2e s" >>"$out"
         bad=$((bad + 1))
+    elif [ "$status" = 5 ] && [ -n "${PYTEST_ADDOPTS:-}" ]; then
+        : # nothing of this file was chosen
     elif [ $((good + bad)) = 0 ] || { [ "$status" != 0 ] && [ "$bad" = 0 ]; }; then
         echo "pytest ended with status $status, $good passed" >>"$out"
         bad=$((bad + 1))
     fi
-    if sanitizer_reports "$out"; then
+    if sanitizer_reports "$scratch/e2e/$name.reports" "$out"; then
         bad=$((bad + 1))
     fi
-    count "end to end" $((SECONDS - start)) "$good" "$bad" "$out"
+    echo "$((SECONDS - start)) $good $bad" >"$scratch/e2e/$name.done"
+}
+
+# Counts the files that are done, in the order in which they end.
+e2e_progress()
+{
+    local done name seconds good bad
+    for done in "$scratch"/e2e/*.done; do
+        [ -e "$done" ] || continue
+        name=$(basename "$done" .done)
+        read -r seconds good bad <"$done"
+        [ $((good + bad)) = 0 ] || count "$name" "$seconds" "$good" "$bad" "$scratch/e2e/$name.out"
+        rm "$done"
+    done
+}
+
+# Tests mostly wait: several files at once cost no more, and each process has its own brokers and folders.
+run_e2e()
+{
+    local file
+    mkdir "$scratch/e2e"
+    for file in tests/e2e/test_*.py; do
+        [ -e "$file" ] || continue
+        while [ "$(jobs -rp | wc -l)" -ge "$jobs_e2e" ]; do
+            wait -n
+            e2e_progress
+        done
+        e2e_file "$file" &
+    done
+    wait
+    e2e_progress
 }
 
 [ $# -gt 0 ] || set -- unit lua e2e

@@ -181,6 +181,13 @@ class Broker:
 Message = collections.namedtuple("Message", "topic payload qos retain time")
 
 
+class Client(mqtt.Client):
+    """paho binds a source port of its own, which fails on a host with many connections; the kernel finds one."""
+
+    def _create_socket_connection(self):
+        return socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
+
+
 class Observer:
     """Subscribes to `topics` with QoS 2 and keeps every message: (topic, payload, qos, retain, monotonic time)."""
 
@@ -189,7 +196,7 @@ class Observer:
         self._changed = threading.Condition()
         self._ready = threading.Event()
         self._topics = [topics] if isinstance(topics, str) else list(topics)
-        self._client = mqtt.Client(f"observer-{uuid.uuid4().hex[:12]}", protocol=protocol)
+        self._client = Client(f"observer-{uuid.uuid4().hex[:12]}", protocol=protocol)
         if username is not None:
             self._client.username_pw_set(username, password)
         self._client.on_connect = self._on_connect
@@ -362,12 +369,18 @@ class Run:
         self.arguments = [str(a) for a in arguments]
         self.mark = uuid.uuid4().hex
         environment = dict(os.environ, **{MARK: self.mark}, **(env or {}))
+
+        def prepare():
+            die_with_parent()
+            if limits:
+                limits()
+
         self._lines = {"out": [], "err": []}
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
             [BINARY, *self.arguments],
             cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, preexec_fn=limits,
+            start_new_session=True, preexec_fn=prepare,
         )
         self._readers = [
             threading.Thread(target=self._read, args=(self.process.stdout, "out"), daemon=True),
