@@ -9,7 +9,7 @@ import pytest
 
 from helpers import Broker, Observer, Run
 
-TEST_LIMIT = 90  # seconds for one test
+TEST_LIMIT = 180  # seconds for one test
 
 outcomes = {}
 
