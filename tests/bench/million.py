@@ -239,7 +239,7 @@ class Run:
             now = time.monotonic()
             if now > deadline:
                 self.process.send_signal(signal.SIGINT)
-                deadline = now + 30
+                deadline = now + 120  # a million connections take a while to close
             if "connected" not in self.samples and sockets_in_use() >= wanted:
                 self.samples["connected"] = self.sample(family(self.process.pid))
                 second = now + self.a.hold * 0.9
@@ -293,8 +293,9 @@ def main():
     parser.add_argument("extra", nargs="*", help="further options of iotix run, after --")
     arguments = parser.parse_args()
     os.makedirs(os.path.dirname(arguments.out) or ".", exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # what was raised is put back
     limits = Limits(os.geteuid() == 0 and not arguments.no_sysctl)
-    brokers = []
+    brokers, run = [], None
     with tempfile.TemporaryDirectory(prefix="iotix-million.") as folder:
         try:
             devices, per_broker, notes = plan(arguments, limits)
@@ -308,6 +309,9 @@ def main():
             status = run.watch()
             result = figures(run, status, arguments, notes, per_broker)
         finally:
+            if run and run.process.poll() is None:
+                run.process.kill()
+                run.process.wait()
             for broker in brokers:
                 broker.kill()
             for broker in brokers:
