@@ -60,8 +60,8 @@ def test_connections_are_opened_at_the_given_rate(broker, observe, files, iotix)
     run = iotix("run", files(devices, before='t:log("it begins at %d", t:wall())', body='t:sleep "300ms"'),
                 "--broker", broker.address, "--connect-rate", f"{rate}/s", "--workers", str(workers)).expect(0)
     began = int(re.search(r"it begins at (\d+)", run.out + run.err).group(1))
-    messages = seen.wait_for(devices, 10)
-    stamps = {m.topic: re.search(rb'"timestamp":"([^"]+)"', m.payload).group(1).decode() for m in reversed(messages)}
+    seen.wait_for_devices(devices, 10)
+    stamps = {m.topic: re.search(rb'"timestamp":"([^"]+)"', m.payload).group(1).decode() for m in reversed(seen.messages)}
     instants = sorted(milliseconds(stamp) for stamp in stamps.values())
     assert len(instants) == devices
     for k, instant in enumerate(instants):
