@@ -237,7 +237,10 @@ static int spawn(struct worker *w, struct ix_error *err)
     w->epoch++;
     w->turns = UINT64_MAX;
     code = send_hello(w);
-    return code < 0 ? ix_fail(err, code, "could not greet worker %u: %s", w->id, strerror(-code)) : 0;
+    if (code == 0 || code == -EPIPE || code == -ECONNRESET)
+        return 0; /* one that is dead already is about to be reaped: then it is decided what follows */
+    forget_process(w);
+    return ix_fail(err, code, "could not greet worker %u: %s", w->id, strerror(-code));
 }
 
 /* Kills a worker whose loop stands still although it works, or waits for something that never comes. One

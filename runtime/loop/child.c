@@ -62,6 +62,7 @@ int ix_child_spawn(struct ix_loop *loop, const struct ix_child_config *config, s
     child->context = config->context;
     uv_process_options_t options = {.file = file,
                                     .args = (char **)config->argv,
+                                    .flags = UV_PROCESS_DETACHED,
                                     .exit_cb = on_process_exit,
                                     .stdio = stdio,
                                     .stdio_count = (int)count};

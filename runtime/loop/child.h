@@ -20,6 +20,7 @@ struct ix_child_config {
     void *context;
 };
 
+/* In a session of its own: a Ctrl-C is for us alone, and we decide what it means for our children. */
 int ix_child_spawn(struct ix_loop *loop, const struct ix_child_config *config, struct ix_child **child,
                    struct ix_error *err);
 int ix_child_pid(const struct ix_child *child);

@@ -161,6 +161,17 @@ def test_a_killed_controller_leaves_no_process_and_no_file(iotix, write, tmp_pat
     assert not {path for path in leftovers(places) - before if "iotix" in path.name or tmp_path in path.parents}
 
 
+def test_ctrl_c_leaves_the_embedded_broker_alone_until_all_is_acknowledged(iotix, write):
+    """The signal goes to the whole process group."""
+    run = start(iotix, write, devices=200)
+    run.wait_for("200 of 200 connected")
+    run.interrupt()
+    run.wait(15)
+    assert run.code == 105, run.describe()
+    assert figure(run, "sent") == figure(run, "acknowledged") > 0, run.describe()
+    assert "restart" not in run.out + run.err, run.describe()
+
+
 def test_ctrl_c_while_devices_start(iotix, write):
     run = start(iotix, write, devices=500, start='strategy = "linear", delayMs = 20')
     run.wait_for(r"\d+ of 500 connected")
