@@ -106,6 +106,15 @@ local function traceback_of(complete)
   return #lines > 1 and table.concat(lines, "\n") or ""
 end
 
+-- What xpcall returned, with the scenario's file where the stack was too full for the handler.
+function errors.placed(problem)
+  if type(problem) ~= "string" or not problem:find "overflow" then
+    return problem
+  end
+  local message = placed(problem .. ": a function that calls itself without end?")
+  return setmetatable({ message = message, traceback = "" }, Error)
+end
+
 -- A handler for xpcall: keeps the traceback of where the error was raised.
 function errors.handler(value)
   if getmetatable(value) == Error then

@@ -137,7 +137,19 @@ function Fleet:start(given)
   return answer.devices
 end
 
--- " (588 starting; reasons: 580× connection refused)" for errors of waits.
+-- What to do about the reasons of runtime/protocol/mqtt_reason.c that have one common cause.
+local credentials = "give the group's connection a `username` and `password` that the broker accepts"
+local address = "see that the broker runs and can be reached from here, or name another one with --broker"
+local ways_out = {
+  ["connection refused"] = address,
+  ["connection timed out"] = address,
+  ["no route to host"] = address,
+  ["network unreachable"] = address,
+  ["not authorised"] = credentials,
+  ["bad user name or password"] = credentials,
+}
+
+-- " (588 starting; reasons: 580× connection refused)" for errors of waits, and a way out.
 local function situation(counts, skip)
   local parts = {}
   for _, state in ipairs(fleet.states) do
@@ -145,15 +157,18 @@ local function situation(counts, skip)
       parts[#parts + 1] = ("%d %s"):format(counts[state], state)
     end
   end
-  local reasons = {}
+  local reasons, way_out = {}, ""
   for _, entry in ipairs(counts.reasons or {}) do
     reasons[#reasons + 1] = ("%d× %s"):format(entry.count, entry.text)
+    if way_out == "" and ways_out[entry.text] then
+      way_out = "; " .. ways_out[entry.text]
+    end
   end
   local text = table.concat(parts, ", ")
   if #reasons > 0 then
     text = text .. (text == "" and "" or "; ") .. "reasons: " .. table.concat(reasons, "; ")
   end
-  return text == "" and "" or " (" .. text .. ")"
+  return (text == "" and "" or " (" .. text .. ")") .. way_out
 end
 
 fleet.stop_options = {

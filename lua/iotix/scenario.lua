@@ -245,7 +245,7 @@ function scenario.main()
     end
   end
   if not good then
-    error(problem, 0)
+    error(errors.placed(problem), 0)
   end
 end
 

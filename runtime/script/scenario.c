@@ -16,6 +16,9 @@ static void set_path(struct ix_script *script, const char *path)
 static int compile(struct ix_entry *entry, const char *path, const char *text, size_t len,
                    struct ix_error *err)
 {
+    if (len && text[0] == LUA_SIGNATURE[0])
+        return ix_fail(err, IX_SCRIPT_ERROR, "%s: is compiled Lua, which can't be checked; give its source",
+                       path);
     char *name = ix_asprintf("@%s", path);
     size_t skip = len && text[0] == '#' ? strcspn(text, "\n") : 0;
     int status = luaL_loadbufferx(entry->L, text + skip, len - skip, name, "t");

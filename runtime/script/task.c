@@ -271,9 +271,9 @@ struct ix_task *ix_task_waits(lua_State *L, int *results)
         return refuse(L, results,
                       script->loading
                           ? "a file's top level can't wait: do this in run, setup or teardown"
-                          : "only a task can wait: do this in run, or in a function given to iotix.spawn");
+                          : "only a task can wait: do this in run, or in a function given to t:spawn");
     if (task->co != L)
-        return refuse(L, results, "a coroutine of the script's own can't wait: use iotix.spawn");
+        return refuse(L, results, "a coroutine of the script's own can't wait: use t:spawn");
     if (!lua_isyieldable(L))
         return refuse(L, results,
                       "can't wait here, inside a call by C: a sort, gsub or metamethod, a file's top level");

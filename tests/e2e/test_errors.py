@@ -152,7 +152,7 @@ def test_unreachable_broker(iotix, write):
     write("x.lua", scenario(2).replace('timeout = "30s"', 'timeout = "1s"'))
     port = free_port()
     ended = iotix("run", "x.lua", "--broker", f"127.0.0.1:{port}")
-    ended.expect(SCRIPT_ERROR, rf"127\.0\.0\.1:{port}", r"(?i)connection refused", r"x\.lua:6")
+    ended.expect(SCRIPT_ERROR, rf"127\.0\.0\.1:{port}", r"(?i)connection refused", r"x\.lua:6", "--broker")
 
 
 def test_unresolvable_broker(iotix, write):
@@ -175,7 +175,8 @@ def test_wrong_password(version, start_broker, iotix, write):
     write("probe.json", model(connection={"username": "fleet", "password": "wrong", "protocolVersion": version}))
     write("x.lua", scenario(2).replace('timeout = "30s"', 'timeout = "2s"'))
     ended = iotix("run", "x.lua", "--broker", broker.address)
-    ended.expect(SCRIPT_ERROR, r"(?i)not authori[sz]ed|bad user ?name or password", r"\b2\b")
+    ended.expect(SCRIPT_ERROR, r"(?i)not authori[sz]ed|bad user ?name or password", r"\b2\b",
+                 r"`username` and `password`")
 
 
 def test_too_few_descriptors(run, write):
@@ -281,3 +282,13 @@ def test_wait_that_times_out_names_the_line(run, write):
     write("probe.json", model())
     text = scenario(2, 'fleet:wait { dropped = "100%", timeout = "300ms" }')
     run(text).expect(SCRIPT_ERROR, r"x\.lua:7", r"300")
+
+
+def test_a_stack_overflow_names_the_file(run, write):
+    write("probe.json", model())
+    run(scenario(1, "local function f() return 1 + f() end f()")).expect(SCRIPT_ERROR, r"x\.lua.*stack overflow")
+
+
+def test_compiled_lua_is_no_scenario(iotix, tmp_path):
+    (tmp_path / "x.lua").write_bytes(b"\x1bLJ\x02\x00\x00")
+    iotix("run", "x.lua").expect(SCRIPT_ERROR, r"x\.lua.*source")

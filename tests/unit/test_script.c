@@ -101,7 +101,7 @@ static void waits_outside_of_tasks_are_errors(void **state)
     struct fixture *f = *state;
     run_well(f, PREFIX
              "local function text(...) return select(2, pcall(...)) end\n"
-             "assert(text(coroutine.wrap(function() core.sleep(1) end)):find 'iotix.spawn')\n"
+             "assert(text(coroutine.wrap(function() core.sleep(1) end)):find 't:spawn')\n"
              "assert(text(string.gsub, 'a', 'a', function() core.sleep(1) end):find 'inside a call by C')\n"
              "assert(text(core.join, 1):find 'its own end')\n"
              "assert(text(core.join, 99):find 'not a task')\n"
