@@ -228,14 +228,9 @@ static void report_state(struct ix_device *d, const char *attribute)
     }
 }
 
-static int set_attribute(struct ix_device *d, const struct ix_command *command, const json_t *parameters,
-                         struct ix_error *err)
+static int set_attribute(struct ix_device *d, const struct ix_command *command, const char *attribute,
+                         const json_t *value, struct ix_error *err)
 {
-    const char *attribute = json_string_value(json_object_get(parameters, "attribute"));
-    const json_t *value = json_object_get(parameters, "value");
-    if (!attribute || !value)
-        return ix_fail(err, -EINVAL, "command \"%s\" needs {\"attribute\": name, \"value\": …}",
-                       command->name);
     char *changes = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
     if (!changes)
         return ix_fail(err, -EINVAL, "command \"%s\": the value can't be written as JSON", command->name);
@@ -244,6 +239,43 @@ static int set_attribute(struct ix_device *d, const struct ix_command *command, 
     if (rc == 0)
         report_state(d, attribute);
     return rc;
+}
+
+/* Sets what carries an attribute's name in the command's payload. Returns how many. */
+static int set_named(struct ix_device *d, const struct ix_command *command, const json_t *parameters,
+                     struct ix_error *err)
+{
+    const struct ix_model *model = d->group->model;
+    int count = 0;
+    for (size_t s = 0; s < model->attribute_count; s++) {
+        const char *name = model->attributes[s].name;
+        const json_t *value = json_object_get(parameters, name);
+        if (!value || json_is_null(value))
+            continue;
+        int rc = set_attribute(d, command, name, value, err);
+        if (rc < 0)
+            return rc;
+        count++;
+    }
+    return count;
+}
+
+/* {"attribute": name, "value": …}, or {name: value, …}. */
+static int set(struct ix_device *d, const struct ix_command *command, const json_t *parameters,
+               struct ix_error *err)
+{
+    const char *attribute = json_string_value(json_object_get(parameters, "attribute"));
+    const json_t *value = json_object_get(parameters, "value");
+    if (attribute && value)
+        return set_attribute(d, command, attribute, value, err);
+    int count = attribute ? 0 : set_named(d, command, parameters, err);
+    if (count == 0)
+        return ix_fail(
+            err, -EINVAL,
+            "command \"%s\" needs {\"attribute\": name, \"value\": …}, or names of attributes with "
+            "their values",
+            command->name);
+    return count;
 }
 
 static bool has_behavior(const struct ix_model *model, size_t place)
@@ -272,8 +304,8 @@ static int carry_out(struct ix_device *d, size_t place, const json_t *parameters
     if (strcmp(command->name, "reboot") == 0)
         return reboot(d, command, parameters, err);
     if (strcmp(command->name, "set") == 0)
-        return set_attribute(d, command, parameters, err);
-    return 0;
+        return set(d, command, parameters, err);
+    return d->group->model->kind == IX_KIND_ACTUATOR ? set_named(d, command, parameters, err) : 0;
 }
 
 static int execute(struct ix_device *d, size_t place, const char *json, size_t len, struct ix_error *err)

@@ -161,6 +161,28 @@ def test_an_actuator_publishes_its_new_state_at_once(fleet):
     assert states() == ["closed", "open"]
 
 
+def test_parameters_named_like_attributes_set_them(fleet):
+    content = dict(model(
+        attribute("position", {"type": "constant", "value": 0}, 100000),
+        attribute("moving", {"type": "constant", "value": False}, 100000, "boolean"), counter(100),
+        commands=[command("move", parameter("position", "number", True), parameter("moving", "boolean")), command("set"),
+                  command("ping")]), type="actuator")
+    fleet.start(content)
+
+    def states(name):
+        return [json.loads(m.payload)[name] for m in fleet.observer.messages
+                if m.topic == "devices/dev-0/telemetry" and f'"{name}"'.encode() in m.payload]
+
+    wait_until(lambda: states("position") == [0], 10, "the first state")
+    assert fleet.send("move", {"position": 40, "moving": True})["status"] == "ok"
+    wait_until(lambda: (states("position"), states("moving")) == ([0, 40], [False, True]), 10, states)
+    assert fleet.send("set", {"position": 5.5})["status"] == "ok"
+    assert fleet.send("ping", {})["status"] == "ok"
+    assert fleet.send("set", {"positon": 5.5})["status"] == "error"
+    fleet.stop()
+    assert (states("position"), states("moving")) == ([0, 40, 5.5], [False, True])
+
+
 def test_commands_of_the_scenario(broker, observe, iotix, write):
     write("probe.json", model(counter(100), commands=[
         command("move", parameter("x", "number", True)), command("reboot")]))
