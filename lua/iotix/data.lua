@@ -8,7 +8,8 @@ local data = {}
 
 local max_bytes = 64 * 1024 * 1024
 
--- Fields of all records as lists of texts, with `line`, where the record begins · nil, message. Quoted fields may hold separators, line ends and doubled
+-- Fields of all records as lists of texts, with `line`, where the record begins · nil, message. Quoted fields may
+-- hold separators, line ends and doubled
 -- quotes; lines end in LF or CRLF; the last one may lack its end.
 function data.parse_records(text, separator)
   local records, record = {}, { line = 1 }
