@@ -1,194 +1,154 @@
-"""The reports of one real run, each read by somebody else's parser and compared with what an observer saw."""
+"""Verdicts, thresholds that end a run, reports, and requests to a backend's other side."""
 
-import csv
-import html.parser
+import http.server
 import json
+import os
 import pathlib
 import re
-import xml.etree.ElementTree as etree
+import signal
+import sys
+import threading
+import time
+import xml.etree.ElementTree as tree
 
-import jsonschema
 import pytest
 
-from helpers import figure
-from scenes import counter, model
+from scenes import UNTIL_STOPPED, counter, model, scenario
 
-SCHEMA = pathlib.Path(__file__).resolve().parents[2] / "runtime" / "control" / "result.schema.json"
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "unit"))
+import check_reports  # noqa: E402  (the readers of the unit tests)
 
-SCENARIO = """local iotix = require "iotix"
-local orders, waiting = iotix.metric.counter "orders", iotix.metric.trend "waiting"
-return iotix.scenario {
-  name = "reports <&> \\"quoted\\"", description = "a run that has everything", tags = { suite = "nightly" },
-  options = { devices = 6 },
-  thresholds = {
-    ["messages.lost"] = "count==0", ["publish.latency"] = { "p(95)<30s", "p(95)<0.001ms" },
-    ["messages.sent{group:one}"] = "count>1", orders = "count==3",
-  },
-  run = function(t)
-    local one = t:group { model = "probe.json", count = t.options.devices, group = "one", tags = { site = "<north>" } }
-    local two = t:group { model = "probe.json", count = 2, group = "two" }
-    one:start { strategy = "linear", delayMs = 20 }
-    two:start()
-    one:wait { connected = "100%" } two:wait { connected = "100%" }
-    t:event("before <the> outage", { cause = "cable & plug" })
-    orders:add(2) orders:add(1, { shop = "north" }) waiting:add(12.5)
-    for i = 1, 3 do t:check("flaky & odd", i ~= 2) end
-    t:check("always </script> fine", true)
-    t:sleep "700ms"
-    one:dropout { strategy = "immediate", percentage = 50, reconnect = true, reconnectDelayMs = 300 }:wait()
-    t:sleep "500ms"
-    one:stop() two:stop()
-  end,
-}
-"""
-KINDS = {"junit": "r.xml", "json": "r.json", "csv": "r.csv", "ndjson": "r.ndjson", "html": "r.html"}
+FORMATS = ("junit", "json", "html", "csv", "ndjson")
 
 
 @pytest.fixture
-def made(broker, observe, iotix, write, tmp_path):
-    """A run with every report: (run, folder, messages seen)"""
-    write("probe.json", model(counter(100)))
-    observer = observe(broker, "devices/+/telemetry")
-    file = write("x.lua", SCENARIO)
-    outputs = [part for kind, name in KINDS.items() for part in ("--out", f"{kind}={name}")]
-    run = iotix("run", file.name, "--broker", broker.address, "--interval", "250ms", "--seed", 77, *outputs).expect(99)
-    return run, tmp_path, observer.settle().messages
+def run(iotix, write, broker):
+    def begin(text, *arguments, wait=True, **options):
+        write("probe.json", model(counter(100)))
+        file = write("x.lua", text)
+        start = iotix if wait else iotix.start
+        return start("run", file.name, "--broker", broker.address, *arguments, **options)
+
+    return begin
 
 
-def check_json(folder, messages):
-    result = json.loads((folder / "r.json").read_text(encoding="utf-8"))
-    jsonschema.validate(result, json.loads(SCHEMA.read_text(encoding="utf-8")), jsonschema.Draft202012Validator)
-    run, verdict, counters = result["run"], result["verdict"], result["totals"]["counters"]
-    assert run["scenario"] == 'reports <&> "quoted"' and run["seed"] == "77" and run["options"] == {"devices": 6}
-    assert run["tags"] == {"suite": "nightly"} and run["models"][0]["id"] == "probe-v1"
-    assert (verdict["outcome"], verdict["exitCode"]) == ("failed", 99)
-    assert counters["messages.sent"] == counters["messages.acked"] == len(messages)
-    assert counters["connect.accepted"] == 8 + 3 and counters["connection.dropped"] == 3
-    assert counters["messages.scheduled"] == counters["messages.sent"] + counters["messages.neverSent.offline"]
-    assert {g["group"]: g["devices"]["count"] for g in result["groups"]} == {"one": 6, "two": 2}
-    assert sum(g["counters"]["messages.sent"] for g in result["groups"]) == len(messages)
-    checks = {c["name"]: c for c in result["checks"]}
-    assert (checks["flaky & odd"]["passes"], checks["flaky & odd"]["fails"]) == (2, 1)
-    assert checks["always </script> fine"]["passed"]
-    assert sorted(t["passed"] for t in result["thresholds"]) == [False, True, True, True, True]
-    (dropout,) = result["dropouts"]
-    assert (dropout["group"], dropout["eligible"], dropout["chosen"], dropout["dropped"], dropout["back"]) == (
-        "one", 6, 3, 3, 3)
-    assert dropout["backTime"]["count"] == 3
-    assert [e["name"] for e in result["events"]] == ["before <the> outage"]
-    assert {(m["name"], m["value"]) for m in result["metrics"] if m["kind"] == "counter"} == {("orders", 2), ("orders", 1)}
-    assert sum(p["sent"] for p in result["series"]) == len(messages) and len(result["series"]) >= 6
-    times = [p["t"] for p in result["series"]]
-    assert times == sorted(times)
-    assert any(p["byStatus"]["dropped"] == 3 for p in result["series"]), "the outage shows"
-    return result
+def test_all_reports_of_one_run(run, broker, observe, tmp_path):
+    observer = observe(broker)
+    (tmp_path / "out").mkdir()
+    body = """t:sleep "500ms"
+  t:check("odd <name> & \\"quotes\\"", true)
+  t:check("never", false)
+  t:event("half-time", { score = 3 })
+  local gone = fleet:dropout { strategy = "immediate", count = 2, reconnect = true, reconnectDelayMs = 200 }
+  gone:wait()"""
+    keys = 'thresholds = { ["messages.sent"] = "count>1", ["publish.latency{group:fleet}"] = "p(95)<1ns" },'
+    outputs = [part for name in FORMATS for part in ("--out", f"{name}=out/run.{name}")]
+    ended = run(scenario(5, body, keys=keys), *outputs, "--seed", 2**63 + 1).expect(99, r"never")
+    assert check_reports.main(tmp_path / "out", ROOT / "runtime" / "control" / "result.schema.json") == 0
+
+    result = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    seen = len(observer.settle().messages)
+    assert result["totals"]["counters"]["messages.acked"] == seen >= 20
+    assert sum(point["acked"] for point in result["series"]) == seen
+    assert result["run"]["seed"] == str(2**63 + 1)
+    assert result["verdict"]["outcome"] == "failed" and result["verdict"]["exitCode"] == ended.code
+    assert [(c["name"], c["passed"]) for c in result["checks"]] == [('odd <name> & "quotes"', True), ("never", False)]
+    assert [t["passed"] for t in result["thresholds"]] == [True, False]
+    assert result["thresholds"][1]["tags"] == {"group": "fleet"}
+    assert [d["back"] for d in result["dropouts"]] == [2]
+    assert ("half-time", {"score": 3}) in [(e["name"], e["data"]) for e in result["events"]]
+
+    suite = tree.parse(tmp_path / "out" / "run.junit").getroot()[0]
+    failed = [case.get("name") for case in suite.findall("testcase") if case.find("failure") is not None]
+    assert failed == ["never", "publish.latency{group:fleet} p(95)<1ns"]
 
 
-def check_ndjson(folder, result):
-    lines = [json.loads(line) for line in (folder / "r.ndjson").read_text(encoding="utf-8").splitlines()]
-    kinds = [line["type"] for line in lines]
-    assert kinds[0] == "run" and kinds[-1] == "summary"
-    assert kinds.count("point") == len(result["series"]) and kinds.count("event") == 1
-    assert kinds.count("check") == 2 and kinds.count("threshold") == 5
-    points = [{k: v for k, v in line.items() if k != "type"} for line in lines if line["type"] == "point"]
-    assert points == result["series"]
-    assert lines[-1]["totals"] == result["totals"]
+def test_a_report_on_stdout_is_alone_with_the_summary(run):
+    ended = run(scenario(1), "--out", "ndjson=-").expect(0)
+    kinds = [json.loads(line)["type"] for line in ended.out.splitlines() if line.startswith("{")]
+    assert kinds[0] == "run" and kinds[-1] == "summary", ended.describe()
 
 
-def check_csv(folder, result):
-    with open(folder / "r.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(result["series"])
-    for row, point in zip(rows, result["series"]):
-        assert abs(float(row["seconds"]) - point["t"]) < 0.01
-        assert int(row["sent"]) == point["sent"] and int(row["devices_connected"]) == point["connected"]
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row["time"])
+def test_a_report_that_cannot_be_written(run):
+    run(scenario(1), "--out", "json=no/such/folder/x.json").expect(104, r"no/such/folder/x\.json")
 
 
-def check_junit(folder):
-    root = etree.parse(folder / "r.xml").getroot()
-    (suite,) = root.iter("testsuite")
-    cases = {(c.get("classname").rsplit(".", 1)[1], c.get("name")): c for c in suite.iter("testcase")}
-    failed = {key for key, case in cases.items() if case.find("failure") is not None}
-    assert failed == {("checks", "flaky & odd"), ("thresholds", "publish.latency p(95)<0.001ms")}
-    assert int(suite.get("tests")) == len(cases) == 2 + 2 + 5
-    assert int(suite.get("failures")) == 2 and suite.get("errors") == "0"
-    text = cases["thresholds", "publish.latency p(95)<0.001ms"].find("failure")
-    assert "p(95) was" in (text.get("message") or "") + (text.text or "")
-    assert {p.get("name"): p.get("value") for p in suite.iter("property")}["seed"] == "77"
-
-
-class Page(html.parser.HTMLParser):
-    """Texts, tags, and whatever a browser would load from elsewhere."""
-
-    VOID = {"meta", "link", "br", "hr", "img", "input", "path", "line", "rect", "circle", "polyline", "use"}
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.text, self.outside, self.open = [], "", [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        if tag not in self.VOID:
-            self.open.append(tag)
-        for name, value in attrs:
-            if name in ("src", "href", "action", "data", "xlink:href") and not (value or "").startswith(("#", "data:")):
-                self.outside.append((tag, name, value))
-
-    def handle_endtag(self, tag):
-        if tag not in self.VOID:
-            assert self.open and self.open.pop() == tag, f"</{tag}> closes something else"
-
-    def handle_data(self, data):
-        self.text += data
-
-
-def check_html(folder):
-    source = (folder / "r.html").read_text(encoding="utf-8")
-    page = Page(source)
-    assert not page.open and page.outside == []
-    assert not re.search(r"@import|url\((?!['\"]?(#|data:))|https?://(?!www\.w3\.org)", source), "nothing from elsewhere"
-    for text in ('reports <&> "quoted"', "flaky & odd", "always </script> fine", "before <the> outage",
-                 "cable & plug", "publish.latency", "p(95)<0.001ms", "orders", "waiting", "one", "two", "nightly", "77"):
-        assert text in page.text, text
-    assert page.tags.count("svg") >= 2, "plots of the run over time"
-    assert "FAILED" in page.text.upper()
-
-
-def test_reports(made):
-    run, folder, messages = made
-    assert figure(run, "sent") == len(messages)
-    result = check_json(folder, messages)
-    check_ndjson(folder, result)
-    check_csv(folder, result)
-    check_junit(folder)
-    check_html(folder)
-
-
-def test_a_script_error_stands_in_every_report(iotix, write, tmp_path):
-    write("x.lua", """local iotix = require "iotix"
-return iotix.scenario { name = "broken", run = function(t)
-  t:check("before", true)
-  local x = nil
-  t:log(x.field)
-end }
-""")
-    outputs = [part for kind, name in KINDS.items() for part in ("--out", f"{kind}={name}")]
-    iotix("run", "x.lua", "--broker", "embedded", *outputs).expect(107)
-    verdict = json.loads((tmp_path / "r.json").read_text())["verdict"]
-    assert (verdict["outcome"], verdict["exitCode"]) == ("script error", 107) or verdict["exitCode"] == 107
-    assert "x.lua:5" in verdict["error"]
-    suite = next(etree.parse(tmp_path / "r.xml").getroot().iter("testsuite"))
+def test_an_interrupted_run_still_reports(run, tmp_path):
+    running = run(scenario(3, UNTIL_STOPPED), "--out", "junit=run.xml", wait=False)
+    running.wait_for(r"(?i)connected")
+    running.interrupt()
+    running.expect(105)
+    suite = tree.parse(tmp_path / "run.xml").getroot()[0]
     assert suite.get("errors") == "1"
-    assert "x.lua:5" in etree.tostring(next(suite.iter("error")), encoding="unicode")
-    assert "x.lua:5" in Page((tmp_path / "r.html").read_text(encoding="utf-8")).text
-    summary = json.loads((tmp_path / "r.ndjson").read_text().splitlines()[-1])
-    assert summary["exitCode"] == 107 and "x.lua:5" in summary["error"]
+    assert suite.find("testcase[@name='scenario']/error").get("type") == "interrupted"
 
 
-def test_a_report_that_cannot_be_written_is_found_before_the_run(iotix, write):
-    write("x.lua", 'local iotix = require "iotix"\nreturn iotix.scenario { name = "x", run = function(t) t:log "ran" end }\n')
-    ended = iotix("run", "x.lua", "--broker", "embedded", "--out", "json=nowhere/r.json").expect(104, r"nowhere/r\.json")
-    assert "ran" not in ended.err
+def test_threshold_that_ends_the_run(run):
+    keys = 'thresholds = { ["messages.sent"] = { threshold = "count<20", abortOnFail = true } },'
+    started = time.monotonic()
+    ended = run(scenario(5, 't:sleep "80s"', keys=keys), "--interval", "200ms")
+    assert ended.code == 99, ended.describe()
+    assert time.monotonic() - started < 60
+    assert re.search(r"messages\.sent count<20 +count was \d+, must be < 20", ended.out), ended.describe()
+
+
+def test_a_generator_that_cannot_keep_up_never_passes(run, write):
+    running = run(scenario(5, UNTIL_STOPPED), "--workers", 1, wait=False)
+    running.wait_for(r"msg/s")
+    found = running.workers(1)
+    for worker in found:
+        os.kill(worker, signal.SIGSTOP)  # longer than the limit of 1 s
+    time.sleep(3)
+    for worker in found:
+        os.kill(worker, signal.SIGCONT)
+    running.wait_for(r"latency p99 \d\.\d s|latency p99 \d,?\d{3}")
+    write("stop", "")
+    running.expect(111, r"INVALID", r"p99 lateness .* > 1\.00 s: this host could not keep")
+
+
+@pytest.fixture
+def backend():
+    """An HTTP server on a free port; `requests` has what came."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            requests.append((self.command, self.path, self.headers.get("Content-Type"), body))
+            self.send_response(404 if self.path == "/missing" else 200)
+            self.send_header("X-Answer", "42")
+            self.end_headers()
+            self.wfile.write(b'{"total": 5}')
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    requests = []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    server.requests = requests
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_http_requests_of_a_scenario(run, backend):
+    body = f"""local base = "http://127.0.0.1:{backend.server_port}"
+  local got = t:http(base .. "/devices")
+  t:check("total", got.json.total == 5 and got.status == 200 and got.headers["x-answer"] == "42")
+  t:check("time", got.latencyMs > 0)
+  t:check("created", t:http {{ url = base .. "/devices", json = {{ a = 1 }} }}.status == 200)
+  t:check("missing is an answer", t:http(base .. "/missing").status == 404)
+  local ok, problem = pcall(t.http, t, "http://127.0.0.1:1/")
+  t:check("refused", not ok and tostring(problem):find("GET http://127.0.0.1:1/", 1, true) ~= nil)
+  local bad, why = pcall(t.http, t, "ftp://127.0.0.1/")
+  t:check("only http", not bad and tostring(why):find("no http:// or https:// address", 1, true) ~= nil)"""
+    ended = run(scenario(1, body), env={"http_proxy": "", "no_proxy": "*"})
+    assert ended.code == 0, ended.describe()
+    assert [request[:2] for request in backend.requests] == [
+        ("GET", "/devices"), ("POST", "/devices"), ("GET", "/missing")]
+    assert backend.requests[1][2:] == ("application/json", '{"a":1}')
