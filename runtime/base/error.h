@@ -33,6 +33,7 @@ void *ix_malloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *ix_calloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 void *ix_realloc(void *old, size_t size) __attribute__((returns_nonnull));
 char *ix_strdup(const char *text) __attribute__((malloc, returns_nonnull));
+/* Copies exactly `len` bytes, also behind a NUL: give strnlen where `len` is only a limit. */
 char *ix_strndup(const char *text, size_t len) __attribute__((malloc, returns_nonnull));
 char *ix_asprintf(const char *format, ...) IX_PRINTF(1, 2);
 

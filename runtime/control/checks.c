@@ -53,7 +53,7 @@ int ix_checks_add(struct ix_checks *checks, const char *name, const char *tags, 
         check->passes++;
     } else if (check->fails++ == 0) {
         check->first_fail_ns = at_ns;
-        check->reason = reason && *reason ? ix_strndup(reason, REASON_MAX) : NULL;
+        check->reason = reason && *reason ? ix_strndup(reason, strnlen(reason, REASON_MAX)) : NULL;
     }
     return 0;
 }
