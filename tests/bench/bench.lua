@@ -43,6 +43,9 @@ return iotix.scenario {
     t:sleep(t.options.duration)
     mark(t, "end")
     t:check("all stayed connected", fleet:count "connected" == fleet:count())
+    if rate > 0 then -- how late drops are
+      fleet:dropout { strategy = "linear", delayMs = 0.2, percentage = 50 }:wait "60s"
+    end
     fleet:stop()
   end,
 }

@@ -116,6 +116,9 @@ class Bench:
             self.figure(section, f"{name} of iotix", "ms", late[name])
             self.figure(section, f"{name} of the plain loop", "ms", loop[f"lateness_{name}_ms"])
         self.figure(section, "CPU for each message ÷ plain loop", "×", own / loop["cpu_us_per_message"])
+        orders = report["totals"]["trends"]["schedule.lateness"]
+        for name in ("p50", "p95", "p99"):
+            self.figure("Starts and drops of devices: lateness behind their instant", name, "ms", orders[name])
 
     def full_speed_round(self):
         loop = self.loop(2000, 0)["cpu_us_per_message"]
