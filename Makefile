@@ -21,15 +21,17 @@ LDFLAGS_ALL   = $(SANITIZER) $(LDFLAGS) -Wl,--as-needed
 
 SOURCES  := $(sort $(wildcard runtime/*/*.c))
 MAIN     := runtime/cli/main.c
-OBJECTS  := $(patsubst runtime/%.c,$(BUILD)/obj/%.o,$(filter-out $(MAIN),$(SOURCES))) $(BUILD)/gen/embedded.o
+OBJECTS  := $(patsubst runtime/%.c,$(BUILD)/obj/%.o,$(filter-out $(MAIN),$(SOURCES))) $(BUILD)/gen/embedded.o \
+            $(BUILD)/gen/web_files.o
 MAIN_OBJ := $(patsubst runtime/%.c,$(BUILD)/obj/%.o,$(filter $(MAIN),$(SOURCES)))
 EMBEDDED := $(sort $(shell find lua models -name '*.lua' -o -name '*.json' -path 'models/*' -o -name '*.csv' -path 'models/*' 2>/dev/null))
+WEB      := $(sort $(shell find runtime/api/web -type f ! -name '*.md' 2>/dev/null))
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 RUNS     ?= 20000
 
-.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench bench-million install clean help
+.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench bench-million install clean help web browser
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/iotix
@@ -48,7 +50,7 @@ run: deps
 
 ## make test      every test; PART="unit lua e2e" chooses; SANITIZE=address,undefined checks memory too
 test: deps
-	@$(MAKE) --no-print-directory all unit-programs
+	@$(MAKE) --no-print-directory all unit-programs $(if $(filter e2e,$(PART)),browser)
 	@BUILD=$(BUILD) tests/run.sh $(PART)
 
 unit-programs: $(UNIT)
@@ -108,6 +110,36 @@ $(BUILD)/gen/embedded.c: runtime/script/embed.lua $(EMBEDDED)
 
 $(BUILD)/gen/embedded.o: $(BUILD)/gen/embedded.c
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+
+# The web page's libraries, by its lock file. Without npm or a network the build goes on, says so and remembers it.
+NPM_CI := npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+WEB_NPM := $(BUILD)/web
+$(WEB_NPM)/.fetched: runtime/api/web/package.json runtime/api/web/package-lock.json
+	@rm -rf $(WEB_NPM) && mkdir -p $(WEB_NPM) && cp $^ $(WEB_NPM)
+	@echo '  npm $<'
+	@if command -v npm >/dev/null && (cd $(WEB_NPM) && $(NPM_CI) >/dev/null); then echo node_modules >$@; \
+	 else rm -rf $(WEB_NPM)/node_modules; : >$@; \
+	   echo 'The web page will be missing: npm is not installed or could not fetch its libraries (make web tries again).'; fi
+
+## make web       fetches the web page's libraries (npm) again; the build does it by itself the first time
+web:
+	@rm -f $(WEB_NPM)/.fetched
+	@$(MAKE) --no-print-directory $(WEB_NPM)/.fetched
+
+$(BUILD)/gen/web_files.c: runtime/api/web/embed.sh $(WEB) $(WEB_NPM)/.fetched
+	@mkdir -p $(@D)
+	$(Q)runtime/api/web/embed.sh $@ $(BUILD)/gen/web_files $$(sed 's,^,$(WEB_NPM)/,' $(WEB_NPM)/.fetched)
+
+$(BUILD)/gen/web_files.o: $(BUILD)/gen/web_files.c
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+
+# What the tests of the page drive a browser with.
+browser: $(BUILD)/browser/.fetched
+$(BUILD)/browser/.fetched: tests/e2e/browser/package.json tests/e2e/browser/package-lock.json
+	@rm -rf $(BUILD)/browser && mkdir -p $(BUILD)/browser && cp $^ $(BUILD)/browser
+	@echo '  npm $<'
+	@cd $(BUILD)/browser && $(NPM_CI) >/dev/null
+	@touch $@
 
 # A test takes from the archive what it uses, and only that.
 $(BUILD)/libiotix.a: $(OBJECTS)
