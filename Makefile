@@ -9,7 +9,7 @@ VERSION   := 0.1.0
 comma     := ,
 Q         := $(if $(V),,@)# make V=1 shows the commands
 
-PACKAGES_LIB := libuv luajit libmosquitto jansson libsodium openssl libcurl
+PACKAGES_LIB := libuv luajit libmosquitto jansson libsodium openssl libcurl sqlite3 libmicrohttpd
 CFLAGS_BASE  := -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
                 -Wno-format-truncation \
                 -fvisibility=hidden -fno-omit-frame-pointer -DIX_VERSION='"$(VERSION)"'

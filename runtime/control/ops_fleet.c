@@ -57,11 +57,11 @@ static int create_group(struct ix_run *run, const json_t *args, struct ix_found_
     struct ix_error unsupported;
     if (!ix_protocol_find(found->model->connection.protocol, &unsupported))
         return ix_fail(err, -ENOTSUP, "model \"%s\": %s", found->id, unsupported.text);
-    int code = ix_run_broker_targets(run, found->model, broker, &targets, &target_count, err);
+    int code = ix_brokers_targets(&run->brokers, found->model, broker, &targets, &target_count, err);
     if (code < 0)
         return code;
     struct ix_sources sources;
-    code = ix_run_sources_of(run, targets, target_count, count, &sources, err);
+    code = ix_source_choice_of(&run->sources, targets, target_count, count, &sources, err);
     if (code < 0) {
         free(targets);
         return code;
@@ -82,7 +82,7 @@ static int create_group(struct ix_run *run, const json_t *args, struct ix_found_
             .targets = targets,
             .target_count = target_count,
             .sources = &sources,
-            .device_bytes = ix_memory_of_device(found->model, ix_run_broker_is_here(&targets[0])),
+            .device_bytes = ix_memory_of_device(found->model, ix_broker_is_here(&targets[0])),
             .tags = tags,
         };
         code = ix_fleet_create(run->fleet, &group, err);
@@ -105,8 +105,8 @@ static int find_model(struct ix_run *run, const json_t *args, struct ix_found_mo
 {
     const json_t *reference = json_object_get(args, "model"), *own = json_object_get(args, "connection");
     int code = ix_models_find(&run->models, reference, own, found, err);
-    if (code < 0 || !run->broker_tls || found->model->connection.tls ||
-        !ix_run_broker_is_shared(run, found->model, ix_arg_text(own, "broker")))
+    if (code < 0 || !run->brokers.tls || found->model->connection.tls ||
+        !ix_brokers_is_shared(&run->brokers, found->model, ix_arg_text(own, "broker")))
         return code;
     json_t *with_tls = own ? json_copy((json_t *)own) : json_object();
     json_object_set_new(with_tls, "tls", json_true());

@@ -414,7 +414,7 @@ static int start(struct ix_run *run, struct ix_error *err)
     ix_series_init(&result->series, run->start_ns);
     int code = check_outputs(run, err);
     if (code == 0)
-        code = ix_run_sources_init(run, err);
+        code = ix_source_choice_init(&run->sources, run->config.bind, err);
     if (code == 0)
         code = load_scenario(run, err);
     if (code == 0)
@@ -468,7 +468,7 @@ static void run_deinit(struct ix_run *run)
     ix_http_client_free(run->http);
     ix_script_free(run->script);
     run->script = NULL; /* the loop may still have answers for it */
-    ix_broker_stop(run->embedded);
+    ix_brokers_deinit(&run->brokers);
     ix_run_observers_free(run);
     uv_close((uv_handle_t *)&run->sigint, NULL);
     uv_close((uv_handle_t *)&run->sigterm, NULL);
@@ -476,7 +476,7 @@ static void run_deinit(struct ix_run *run)
     ix_snapshot_deinit(&run->now);
     ix_snapshot_deinit(&run->before_drain);
     ix_result_deinit(&run->result);
-    ix_sources_deinit(&run->sources);
+    ix_source_choice_deinit(&run->sources);
     free(run->own_metrics);
     free(run->hello.options);
     free(run->hello.allowed_env);

@@ -3,14 +3,13 @@
 #ifndef IX_CONTROL_RUN_INTERNAL_H
 #define IX_CONTROL_RUN_INTERNAL_H
 
+#include "control/brokers.h"
 #include "control/fleet.h"
 #include "control/http_client.h"
 #include "control/models.h"
 #include "control/run.h"
-#include "protocol/broker.h"
+#include "control/source_choice.h"
 #include "script/script.h"
-
-#define IX_TARGETS_MAX 256
 
 enum run_phase { RUN_STARTING, RUN_RUNNING, RUN_DRAINING, RUN_STOPPING, RUN_DONE };
 
@@ -48,18 +47,9 @@ struct ix_run {
     bool on_error_run; /* a device's script error ends the run */
 
     /* which broker */
-    struct ix_broker *embedded;
+    struct ix_brokers brokers;
     void (*broker_ready)(struct ix_run *run);
-    bool broker_is_explicit; /* named on the command line */
-    bool broker_tls;         /* its URL asks for TLS */
-    struct ix_target targets[IX_TARGETS_MAX];
-    size_t target_count;
-
-    /* from which addresses */
-    struct ix_sources sources; /* given by --bind */
-    bool sources_auto;         /* chosen by need, for brokers on loopback */
-    uint64_t ports_shared;     /* connections to each broker from the address that the kernel chooses */
-    uint32_t next_loopback;    /* first address after those chosen so far, counted from 127.0.0.1 */
+    struct ix_source_choice sources; /* from which addresses */
 
     /* observers */
     struct subscription *subscriptions;
@@ -88,21 +78,6 @@ struct ix_run {
 
 /* run_broker.c: decides and, if need be, starts the embedded broker; `ready` later, or at once. */
 int ix_run_broker_start(struct ix_run *run, void (*ready)(struct ix_run *run), struct ix_error *err);
-/* Whether a group goes to the run's broker, by the rules of precedence. */
-bool ix_run_broker_is_shared(const struct ix_run *run, const struct ix_model *model,
-                             const char *scenario_broker);
-/* The targets of a group: its model's, its scenario's or the run's broker, by the rules of precedence. The
- * caller frees *targets. */
-int ix_run_broker_targets(struct ix_run *run, const struct ix_model *model, const char *scenario_broker,
-                          struct ix_target **targets, size_t *count, struct ix_error *err);
-
-/* run_sources.c: reads --bind. */
-int ix_run_sources_init(struct ix_run *run, struct ix_error *err);
-/* The source addresses of a group of `count` devices; the caller deinits *sources. */
-int ix_run_sources_of(struct ix_run *run, const struct ix_target *targets, size_t target_count,
-                      uint64_t count, struct ix_sources *sources, struct ix_error *err);
-/* Whether the broker of one target runs on this host, as far as its address tells. */
-bool ix_run_broker_is_here(const struct ix_target *target);
 
 /* run_observe.c */
 int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, uint64_t limit, const char *username,

@@ -15,7 +15,7 @@ static int start_observer(struct ix_run *run, struct ix_error *err)
 int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, uint64_t limit, const char *username,
                      const char *password, uint64_t ticket, struct ix_error *err)
 {
-    if (run->target_count == 0)
+    if (run->brokers.target_count == 0)
         return ix_fail(err, -EDESTADDRREQ,
                        "no broker to subscribe at: the run has none of its own; use --broker");
     int code = start_observer(run, err);
@@ -33,9 +33,9 @@ int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, uint64_t li
     ix_pack_u8(&s->request, (uint8_t)qos);
     ix_pack_str(&s->request, username);
     ix_pack_str(&s->request, password);
-    ix_pack_u32(&s->request, (uint32_t)run->target_count);
-    for (size_t i = 0; i < run->target_count; i++)
-        ix_target_pack(&run->targets[i], &s->request);
+    ix_pack_u32(&s->request, (uint32_t)run->brokers.target_count);
+    for (size_t i = 0; i < run->brokers.target_count; i++)
+        ix_target_pack(&run->brokers.targets[i], &s->request);
     ix_script_subscription_open(run->script, s->id, limit);
     ix_workers_send(run->workers, run->observer, IX_DOWN_SUBSCRIBE, &s->request);
     return 0;

@@ -1,0 +1,167 @@
+#include "control/brokers.h"
+
+#include "base/log.h"
+#include "protocol/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int add_target(struct ix_brokers *brokers, const char *text, struct ix_error *err)
+{
+    if (brokers->target_count == IX_TARGETS_MAX)
+        return ix_fail(err, -E2BIG, "--broker names more than %d brokers", IX_TARGETS_MAX);
+    struct ix_target *target = &brokers->targets[brokers->target_count];
+    bool tls;
+    int code = ix_target_parse(text, target, &tls, err);
+    if (code == 0)
+        code = ix_target_resolve(target, tls, err);
+    if (code == 0) {
+        brokers->target_count++;
+        brokers->tls = brokers->tls || tls;
+    }
+    return code;
+}
+
+static int add_list(struct ix_brokers *brokers, const char *list, struct ix_error *err)
+{
+    char *copy = ix_strdup(list), *rest = copy, *one;
+    int code = 0;
+    while (code == 0 && (one = strsep(&rest, ",")))
+        if (one[0])
+            code = add_target(brokers, one, err);
+    if (code == 0 && brokers->target_count == 0)
+        code = ix_fail(err, -EINVAL, "--broker is empty; give `auto`, `embedded` or HOST:PORT");
+    free(copy);
+    return code;
+}
+
+static void describe(struct ix_brokers *brokers, const char *kind)
+{
+    struct ix_buf text;
+    ix_buf_init(&text, 8192);
+    ix_buf_str(&text, kind);
+    for (size_t i = 0; i < brokers->target_count && i < 4; i++)
+        ix_buf_printf(&text, "%s%s:%u", i ? ", " : "", brokers->targets[i].server_name,
+                      brokers->targets[i].port);
+    if (brokers->target_count > 4)
+        ix_buf_printf(&text, " and %zu more", brokers->target_count - 4);
+    free(brokers->text);
+    brokers->text = ix_strdup(ix_buf_cstr(&text));
+    ix_buf_deinit(&text);
+}
+
+static void on_embedded_ready(void *context, const struct ix_error *failure)
+{
+    struct ix_brokers *brokers = context;
+    if (!failure) {
+        struct ix_target *target = &brokers->targets[0];
+        snprintf(target->address, sizeof target->address, "127.0.0.1");
+        snprintf(target->server_name, sizeof target->server_name, "127.0.0.1");
+        target->port = ix_broker_port(brokers->embedded);
+        brokers->target_count = 1;
+        describe(brokers, "embedded mosquitto on ");
+    }
+    brokers->config.ready(brokers->config.context, failure);
+}
+
+static void on_embedded_ended(void *context, const struct ix_error *reason)
+{
+    struct ix_brokers *brokers = context;
+    if (brokers->config.ended)
+        brokers->config.ended(brokers->config.context, reason);
+}
+
+static int start_embedded(struct ix_brokers *brokers, uint16_t port, struct ix_error *err)
+{
+    struct ix_broker_config config = {
+        .port = port, .ready = on_embedded_ready, .ended = on_embedded_ended, .context = brokers};
+    return ix_broker_start(brokers->config.loop, &config, &brokers->embedded, err);
+}
+
+int ix_brokers_restart(struct ix_brokers *brokers, struct ix_error *err)
+{
+    ix_broker_stop(brokers->embedded);
+    brokers->embedded = NULL;
+    return start_embedded(brokers, brokers->targets[0].port, err);
+}
+
+int ix_brokers_start(struct ix_brokers *brokers, const struct ix_brokers_config *config, struct ix_error *err)
+{
+    const char *wish = config->wish;
+    const char *host = getenv("MQTT_BROKER_HOST"), *port = getenv("MQTT_BROKER_PORT");
+    char from_env[320];
+    *brokers = (struct ix_brokers){.config = *config};
+    brokers->is_explicit = wish && strcmp(wish, "auto") != 0;
+    if ((!wish || strcmp(wish, "auto") == 0) && ((host && host[0]) || (port && port[0]))) {
+        snprintf(from_env, sizeof from_env, "%s:%s", host && host[0] ? host : "localhost",
+                 port && port[0] ? port : "1883");
+        wish = from_env;
+    }
+    if (wish && strcmp(wish, "embedded") == 0)
+        return start_embedded(brokers, config->embedded_port, err);
+    int code = 0;
+    if (!wish || strcmp(wish, "auto") == 0) {
+        if (!ix_broker_probe("127.0.0.1", IX_MQTT_PORT, 300))
+            return start_embedded(brokers, config->embedded_port, err);
+        code = add_target(brokers, "127.0.0.1:1883", err);
+    } else {
+        code = add_list(brokers, wish, err);
+    }
+    if (code == 0) {
+        describe(brokers, "");
+        config->ready(config->context, NULL);
+    }
+    return code;
+}
+
+void ix_brokers_deinit(struct ix_brokers *brokers)
+{
+    ix_broker_stop(brokers->embedded);
+    brokers->embedded = NULL;
+    free(brokers->text);
+    brokers->text = NULL;
+}
+
+/* One broker of its own, written as host, host:port or URL. */
+static int own_target(const char *text, uint16_t port, bool tls, struct ix_target **targets, size_t *count,
+                      struct ix_error *err)
+{
+    struct ix_target *target = ix_calloc(1, sizeof *target);
+    int code = ix_target_parse(text, target, NULL, err);
+    if (code == 0) {
+        if (!target->port)
+            target->port = port;
+        code = ix_target_resolve(target, tls, err);
+    }
+    if (code < 0) {
+        free(target);
+        return code;
+    }
+    *targets = target;
+    *count = 1;
+    return 0;
+}
+
+bool ix_brokers_is_shared(const struct ix_brokers *brokers, const struct ix_model *model, const char *own)
+{
+    bool from_scenario = own && !brokers->config.force;
+    bool from_model = model->connection.host && !own && !brokers->is_explicit;
+    return !from_scenario && !from_model;
+}
+
+int ix_brokers_targets(const struct ix_brokers *brokers, const struct ix_model *model, const char *own,
+                       struct ix_target **targets, size_t *count, struct ix_error *err)
+{
+    const struct ix_connection_spec *c = &model->connection;
+    if (!ix_brokers_is_shared(brokers, model, own))
+        return own_target(c->host, c->port, c->tls, targets, count, err);
+    *targets = ix_calloc(brokers->target_count, sizeof **targets);
+    memcpy(*targets, brokers->targets, brokers->target_count * sizeof **targets);
+    *count = brokers->target_count;
+    return 0;
+}
+
+bool ix_broker_is_here(const struct ix_target *target)
+{
+    return ix_source_is_loopback(target->address) || strcmp(target->address, "::1") == 0;
+}
