@@ -1,13 +1,17 @@
 #include "loop/loop.h"
 
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHUNK        16      /* entries between two looks at the clock */
 #define STALLED_RUNS 1000000 /* runs of the wheel at one virtual instant */
+#define EXPIRED      0       /* armed_ns of a timer that has fired and was not set again */
 
 struct call {
     void (*run)(void *context);
@@ -81,14 +85,16 @@ static void run_deferred(struct ix_loop *loop)
     deferred->running.count = 0;
 }
 
+/* The timer is not read: it is set again (or disarmed) when nothing more is due, and that makes it unreadable, too.
+ * Until then `more` is active, and does what is left. */
 static void on_timer(uv_poll_t *handle, int status, int events)
 {
     (void)status;
     (void)events;
     struct ix_loop *loop = handle->data;
-    uint64_t expirations;
-    if (read(loop->timer_fd, &expirations, sizeof(expirations)) > 0)
-        loop->armed_ns = UINT64_MAX;
+    if (uv_is_active((uv_handle_t *)&loop->more))
+        return;
+    loop->armed_ns = EXPIRED;
     run_batch(loop);
     rearm(loop);
 }
@@ -130,7 +136,6 @@ int ix_loop_init(struct ix_loop *loop, struct ix_error *err)
         return ix_fail(err, rc, "can't create an event loop: %s", uv_strerror(rc));
     }
     signal(SIGPIPE, SIG_IGN);
-    uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME);
     ix_clock_init_real(&loop->clock);
     loop->wheel = ix_wheel_new(ix_loop_update(loop), on_armed, loop);
     loop->turn_counter = &loop->own_turns;
@@ -208,13 +213,6 @@ void ix_loop_deinit(struct ix_loop *loop)
     free(loop->deferred);
 }
 
-void ix_loop_run(struct ix_loop *loop)
-{
-    if (!loop->started_ns)
-        loop->started_ns = uv_hrtime();
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
-}
-
 void ix_loop_stop(struct ix_loop *loop)
 {
     uv_stop(&loop->uv);
@@ -231,10 +229,34 @@ void ix_loop_defer(struct ix_loop *loop, void (*run)(void *context), void *conte
     uv_idle_start(&loop->more, on_more);
 }
 
+/* Time on a CPU and time spent waiting for one, of the calling thread: what it did not sleep. libuv could tell as well,
+ * but would ask the kernel for events twice a turn then. */
+static uint64_t awake_ns(void)
+{
+    uint64_t running, waiting;
+    FILE *file = fopen("/proc/thread-self/schedstat", "re");
+    bool known = file && fscanf(file, "%" SCNu64 " %" SCNu64, &running, &waiting) == 2;
+    if (file)
+        fclose(file);
+    if (known)
+        return running + waiting;
+    struct timespec used; /* a kernel without these figures: CPU time alone */
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+void ix_loop_run(struct ix_loop *loop)
+{
+    if (!loop->has_run)
+        loop->awake_before_ns = awake_ns();
+    loop->has_run = true;
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
 uint64_t ix_loop_busy_ns(struct ix_loop *loop)
 {
-    if (!loop->started_ns)
-        return 0;
-    uint64_t lived = uv_hrtime() - loop->started_ns, idle = uv_metrics_idle_time(&loop->uv);
-    return lived > idle ? lived - idle : 0;
+    uint64_t awake = loop->has_run ? awake_ns() : 0;
+    if (awake > loop->awake_before_ns + loop->busy_ns) /* not, if the file could not be opened this time */
+        loop->busy_ns = awake - loop->awake_before_ns;
+    return loop->busy_ns;
 }

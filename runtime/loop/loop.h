@@ -20,11 +20,13 @@ struct ix_loop {
     uv_poll_t timer; /* a timerfd, armed for the wheel's next instant: libuv's own timers fire up to 1 ms
                         late, which would be part of every latency that counts from a due instant */
     int timer_fd;
-    uint64_t armed_ns;    /* UINT64_MAX: disarmed */
+    uint64_t armed_ns;    /* UINT64_MAX: disarmed, 0: it has fired */
     uv_prepare_t prepare; /* counts turns, and keeps a loop without other handles running */
     uv_idle_t more; /* active while due entries or deferred calls are left: sockets are polled in between */
     struct ix_deferred *deferred;
-    uint64_t started_ns; /* first ix_loop_run, 0 before */
+    bool has_run;
+    uint64_t awake_before_ns; /* what its thread had been awake when it first ran */
+    uint64_t busy_ns;         /* since then, when it was last asked for */
 };
 
 /* A batch of due entries: at most 256, or 2 ms. */
@@ -57,7 +59,8 @@ uint64_t ix_loop_update(struct ix_loop *loop);
  * re-entered (libmosquitto) are freed and reconnected from here. */
 void ix_loop_defer(struct ix_loop *loop, void (*run)(void *context), void *context);
 
-/* ns of this loop's life spent in callbacks, not waiting (for "a loop > 90 % busy"). */
+/* ns of this loop's life in which its thread did not sleep: it worked, or waited for a CPU (for "a loop > 90 % busy").
+ * Call it in the loop's own thread; it reads a file in /proc. */
 uint64_t ix_loop_busy_ns(struct ix_loop *loop);
 
 #endif

@@ -1,8 +1,11 @@
-/* Ticks of 1 ms are read as eight digits of six bits. An entry lies on the level of the highest digit in
- * which its tick differs from the wheel's position, in the slot of that digit; so the lowest occupied slot of
- * the lowest occupied level is the earliest, and all entries of one tick are always in one list. When the
- * position enters a slot of a higher level, the entries of that slot move to lower levels (at most seven
- * times in all). Eight digits hold every 64-bit number of ns, so no deadline is too far. */
+/* Ticks of 1 ms are read as digits: the lowest of twelve bits, six more of six bits. An entry lies on the level of
+ * the highest digit in which its tick differs from the wheel's position, in the slot of that digit; so the lowest
+ * occupied slot of the lowest occupied level is the earliest, and all entries of one tick are always in one list. When
+ * the position enters a slot of a higher level, the entries of that slot move to lower levels (at most six times in
+ * all). The digits hold every 64-bit number of ns, so no deadline is too far.
+ *
+ * The lowest digit is wide because to move an entry is to fetch it: the entries of a large fleet are not in the cache,
+ * and what is due within four seconds is touched only when it is added and when it fires. */
 #include "loop/wheel.h"
 
 #include "base/error.h"
@@ -10,21 +13,26 @@
 #include <stdlib.h>
 
 #define TICK_NS    1000000ull
+#define FIRST_BITS 12 /* of the lowest digit */
 #define DIGIT_BITS 6
-#define SLOTS      64
-#define LEVELS     8
+#define FIRST      (1u << FIRST_BITS)
+#define SLOTS      (1u << DIGIT_BITS)
+#define LEVELS     7
+#define HEADS      (FIRST + (LEVELS - 1) * SLOTS)
 #define LAST_TICK  (UINT64_MAX / TICK_NS)
+_Static_assert(FIRST_BITS == 2 * DIGIT_BITS, "the lowest level's occupancy is a word of words");
 
 struct ix_wheel {
     uint64_t position; /* tick; no entry is due before it */
     size_t count;
     bool running;
     uint8_t levels;         /* bit L: level L has an occupied slot */
-    uint64_t slots[LEVELS]; /* bit S: slot S is occupied */
+    uint64_t slots[LEVELS]; /* bit S: slot S is occupied; level 0: one of the slots first[S] */
+    uint64_t first[SLOTS];  /* level 0, 64 slots each */
     void (*armed)(void *context, uint64_t next_ns);
     void *context;
-    /* Heads of circular lists. */
-    struct ix_wheel_entry heads[LEVELS * SLOTS];
+    /* Heads of circular lists: those of level 0, then 64 for each level. What was never used is zero. */
+    struct ix_wheel_entry heads[HEADS];
     struct ix_wheel_entry firing; /* what is left of the slot being fired */
     struct ix_wheel_entry late;   /* overdue entries added meanwhile: they wait for the next run */
 };
@@ -62,23 +70,57 @@ static void list_splice(struct ix_wheel_entry *head, struct ix_wheel_entry *from
 /* The highest digit in which two ticks differ. */
 static unsigned level_between(uint64_t a, uint64_t b)
 {
-    return a == b ? 0 : (unsigned)(63 - __builtin_clzll(a ^ b)) / DIGIT_BITS;
+    if ((a ^ b) < FIRST)
+        return 0;
+    return 1 + ((unsigned)(63 - __builtin_clzll(a ^ b)) - FIRST_BITS) / DIGIT_BITS;
+}
+
+/* Where a level's digit begins. */
+static unsigned shift_of(unsigned level)
+{
+    return level == 0 ? 0 : FIRST_BITS + (level - 1) * DIGIT_BITS;
 }
 
 static unsigned digit(uint64_t tick, unsigned level)
 {
-    return (unsigned)(tick >> (level * DIGIT_BITS)) & (SLOTS - 1);
+    return (unsigned)(tick >> shift_of(level)) & (level == 0 ? FIRST - 1 : SLOTS - 1);
+}
+
+static struct ix_wheel_entry *head_of(struct ix_wheel *wheel, unsigned level, unsigned slot)
+{
+    return &wheel->heads[level == 0 ? slot : FIRST + (level - 1) * SLOTS + slot];
+}
+
+static bool is_occupied(const struct ix_wheel *wheel, unsigned level, unsigned slot)
+{
+    uint64_t bits = level == 0 ? wheel->first[slot / SLOTS] : wheel->slots[level];
+    return bits >> slot % SLOTS & 1;
 }
 
 static struct ix_wheel_entry *occupy(struct ix_wheel *wheel, unsigned level, unsigned slot)
 {
+    struct ix_wheel_entry *head = head_of(wheel, level, slot);
+    if (is_occupied(wheel, level, slot))
+        return head;
+    list_init(head);
+    if (level == 0) {
+        wheel->first[slot / SLOTS] |= 1ull << slot % SLOTS;
+        slot /= SLOTS;
+    }
     wheel->slots[level] |= 1ull << slot;
     wheel->levels |= (uint8_t)(1u << level);
-    return &wheel->heads[level * SLOTS + slot];
+    return head;
 }
 
 static void vacate(struct ix_wheel *wheel, unsigned level, unsigned slot)
 {
+    if (level == 0) {
+        uint64_t *bits = &wheel->first[slot / SLOTS];
+        *bits &= ~(1ull << slot % SLOTS);
+        if (*bits != 0)
+            return;
+        slot /= SLOTS;
+    }
     wheel->slots[level] &= ~(1ull << slot);
     if (wheel->slots[level] == 0)
         wheel->levels &= (uint8_t) ~(1u << level);
@@ -106,9 +148,13 @@ static bool earliest(const struct ix_wheel *wheel, uint64_t *tick)
     if (!wheel->levels)
         return false;
     unsigned level = (unsigned)__builtin_ctz(wheel->levels);
-    unsigned slot = (unsigned)__builtin_ctzll(wheel->slots[level]);
-    unsigned shift = level * DIGIT_BITS;
-    *tick = (wheel->position >> shift >> DIGIT_BITS << DIGIT_BITS | slot) << shift;
+    unsigned slot = (unsigned)__builtin_ctzll(wheel->slots[level]), bits = DIGIT_BITS;
+    if (level == 0) {
+        slot = slot * SLOTS + (unsigned)__builtin_ctzll(wheel->first[slot]);
+        bits = FIRST_BITS;
+    }
+    unsigned shift = shift_of(level);
+    *tick = (wheel->position >> shift >> bits << bits | slot) << shift;
     return true;
 }
 
@@ -120,11 +166,11 @@ static void move_to(struct ix_wheel *wheel, uint64_t tick)
     unsigned level = level_between(tick, wheel->position);
     unsigned slot = digit(tick, level);
     wheel->position = tick;
-    if (level == 0 || !(wheel->slots[level] & 1ull << slot))
+    if (level == 0 || !is_occupied(wheel, level, slot))
         return;
     struct ix_wheel_entry entered;
     list_init(&entered);
-    list_splice(&entered, &wheel->heads[level * SLOTS + slot]);
+    list_splice(&entered, head_of(wheel, level, slot));
     vacate(wheel, level, slot);
     for (struct ix_wheel_entry *entry = entered.next, *next; entry != &entered; entry = next) {
         next = entry->next;
@@ -138,8 +184,6 @@ struct ix_wheel *ix_wheel_new(uint64_t now_ns, void (*armed)(void *context, uint
     wheel->position = now_ns / TICK_NS;
     wheel->armed = armed;
     wheel->context = context;
-    for (size_t i = 0; i < IX_ARRAY_LEN(wheel->heads); i++)
-        list_init(&wheel->heads[i]);
     list_init(&wheel->firing);
     list_init(&wheel->late);
     return wheel;
@@ -181,7 +225,10 @@ void ix_wheel_cancel(struct ix_wheel *wheel, struct ix_wheel_entry *entry)
     /* Neighbours that are one and the same are the list's head, and the list is empty now. */
     if (prev == next && prev != &wheel->firing && prev != &wheel->late) {
         unsigned index = (unsigned)(prev - wheel->heads);
-        vacate(wheel, index / SLOTS, index % SLOTS);
+        if (index < FIRST)
+            vacate(wheel, 0, index);
+        else
+            vacate(wheel, 1 + (index - FIRST) / SLOTS, (index - FIRST) % SLOTS);
     }
 }
 
@@ -189,7 +236,7 @@ void ix_wheel_cancel(struct ix_wheel *wheel, struct ix_wheel_entry *entry)
 static size_t fire_slot(struct ix_wheel *wheel, uint64_t now_ns, size_t limit)
 {
     unsigned slot = digit(wheel->position, 0);
-    list_splice(&wheel->firing, &wheel->heads[slot]);
+    list_splice(&wheel->firing, head_of(wheel, 0, slot));
     vacate(wheel, 0, slot);
     size_t fired = 0;
     while (fired < limit && !list_is_empty(&wheel->firing)) {
@@ -220,7 +267,7 @@ size_t ix_wheel_run(struct ix_wheel *wheel, uint64_t now_ns, size_t limit)
             break;
         }
         move_to(wheel, tick);
-        if (wheel->slots[0] & 1ull << digit(tick, 0))
+        if (is_occupied(wheel, 0, digit(tick, 0)))
             fired += fire_slot(wheel, now_ns, limit - fired);
     }
     wheel->running = false;
