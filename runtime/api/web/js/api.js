@@ -1,0 +1,104 @@
+// Calls to the REST API. Every failure is a Problem, whether the server explained it or could not be reached at all.
+
+/** What went wrong: title, detail (a sentence), status (0: no answer), errors [{path, message}]. */
+export class Problem extends Error {
+  constructor({ title, detail, status = 0, errors = [] }) {
+    super(detail || title);
+    this.title = title;
+    this.detail = detail;
+    this.status = status;
+    this.errors = errors;
+  }
+
+  /** The message about one field of the body, or undefined. */
+  field(name) {
+    return this.errors.find((e) => plainPath(e.path) === name)?.message;
+  }
+
+  /** Messages that belong to none of these fields. */
+  others(names) {
+    return this.errors.filter((e) => !names.includes(plainPath(e.path)));
+  }
+}
+
+const plainPath = (path) => String(path ?? "").replace(/^\$\.?|^\//, "");
+const LIMIT_MS = 20000;
+
+async function problemOf(response) {
+  let body = {};
+  try {
+    body = await response.json();
+  } catch {
+    // not a problem document; the status has to do
+  }
+  return new Problem({
+    title: body.title || `${response.status} ${response.statusText}`,
+    detail: body.detail,
+    status: response.status,
+    errors: Array.isArray(body.errors) ? body.errors : [],
+  });
+}
+
+async function call(method, path, body) {
+  const options = { method, headers: { Accept: "application/json" }, signal: AbortSignal.timeout(LIMIT_MS) };
+  if (body !== undefined) {
+    options.headers["Content-Type"] = "application/json";
+    options.body = typeof body === "string" ? body : JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    const late = error.name === "TimeoutError";
+    throw new Problem({
+      title: late ? "No answer in time" : "The service can't be reached",
+      detail: late ? `No answer within ${LIMIT_MS / 1000} s; it may still be working on it.` : "Is iotix serve running?",
+    });
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response.status === 204 ? null : response.json();
+}
+
+const enc = encodeURIComponent;
+
+function query(values) {
+  const q = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) {
+    if (value !== undefined && value !== null && value !== "") q.set(name, value);
+  }
+  const text = q.toString();
+  return text ? `?${text}` : "";
+}
+
+const items = (list) => (Array.isArray(list) ? list : list.items || []);
+
+export const api = {
+  health: () => call("GET", "/health"),
+  stats: () => call("GET", "/api/v1/stats"),
+  strategies: () => call("GET", "/api/v1/strategies"),
+  preview: (body) => call("POST", "/api/v1/strategies/preview", body),
+
+  models: async () => items(await call("GET", "/api/v1/models")),
+  model: (id) => call("GET", `/api/v1/models/${enc(id)}`),
+  checkModel: (text) => call("POST", "/api/v1/models?validate=true", text),
+  addModel: (text) => call("POST", "/api/v1/models", text),
+  replaceModel: (id, text) => call("PUT", `/api/v1/models/${enc(id)}`, text),
+  deleteModel: (id) => call("DELETE", `/api/v1/models/${enc(id)}`),
+
+  groups: async () => items(await call("GET", "/api/v1/groups")),
+  group: (id) => call("GET", `/api/v1/groups/${enc(id)}`),
+  addGroup: (body) => call("POST", "/api/v1/groups", body),
+  startGroup: (id, body) => call("POST", `/api/v1/groups/${enc(id)}/start`, body),
+  stopGroup: (id) => call("POST", `/api/v1/groups/${enc(id)}/stop`),
+  dropout: (id, body) => call("POST", `/api/v1/groups/${enc(id)}/dropout`, body),
+  deleteGroup: (id) => call("DELETE", `/api/v1/groups/${enc(id)}`),
+
+  devices: (filter) => call("GET", `/api/v1/devices${query(filter)}`),
+  device: (id) => call("GET", `/api/v1/devices/${enc(id)}`),
+  deviceMetrics: (id) => call("GET", `/api/v1/devices/${enc(id)}/metrics`),
+  addDevice: (body) => call("POST", "/api/v1/devices", body),
+  startDevice: (id) => call("POST", `/api/v1/devices/${enc(id)}/start`),
+  stopDevice: (id) => call("POST", `/api/v1/devices/${enc(id)}/stop`),
+  deleteDevice: (id) => call("DELETE", `/api/v1/devices/${enc(id)}`),
+  command: (id, name, parameters) => call("POST", `/api/v1/devices/${enc(id)}/commands/${enc(name)}`, parameters),
+};

@@ -1,0 +1,119 @@
+// The event stream: one connection for the whole page, which comes back by itself.
+import { record } from "./history.js";
+import { read, update } from "./store.js";
+import { count } from "./format.js";
+
+const SILENT_MS = 6000; // stats come every second: longer silence means that nobody is there
+const RETRY_MS = [500, 1000, 2000, 3000];
+const KEPT = 2000;
+
+let source = null;
+let tries = 0;
+let retryTimer = 0;
+let silenceTimer = 0;
+let serial = 0;
+
+/** The latest things that happened, newest last: {id, at, kind, level, text, device, group}. */
+export const log = [];
+
+const stateListeners = new Set();
+
+/** Calls fn(devices, more) for every batch of state changes; returns how to stop that. */
+export function onStates(fn) {
+  stateListeners.add(fn);
+  return () => stateListeners.delete(fn);
+}
+
+function note(kind, text, more = {}) {
+  log.push({ id: ++serial, at: Date.now(), kind, text, ...more });
+  if (log.length > KEPT + 200) log.splice(0, log.length - KEPT);
+  update({ logged: serial });
+}
+
+function lost() {
+  source?.close();
+  source = null;
+  clearTimeout(silenceTimer);
+  clearTimeout(retryTimer);
+  if (read().link !== "lost") {
+    record(null);
+    note("link", "Connection to the service lost", { level: "error" });
+    update({ link: "lost", lostAt: Date.now() });
+  }
+  retryTimer = setTimeout(connect, RETRY_MS[Math.min(tries++, RETRY_MS.length - 1)]);
+}
+
+function heard() {
+  clearTimeout(silenceTimer);
+  silenceTimer = setTimeout(lost, SILENT_MS);
+}
+
+const parts = {
+  stats(stats) {
+    tries = 0;
+    record(stats);
+    if (read().link === "live") {
+      update({ stats });
+      return;
+    }
+    if (read().link === "lost") note("link", "Connected to the service again");
+    update({ stats, link: "live", epoch: read().epoch + 1 });
+  },
+
+  state({ devices = [], more = 0 }) {
+    for (const d of devices) {
+      note("state", `${d.id} is ${d.status}${d.connectionState ? `, ${d.connectionState}` : ""}`, {
+        level: d.status === "error" ? "error" : undefined, device: d.id, group: d.groupId, status: d.status });
+    }
+    if (more > 0) note("state", `${count(more)} further changes of state at the same time`);
+    for (const fn of stateListeners) fn(devices, more);
+  },
+
+  progress(p) {
+    const operations = new Map(read().operations);
+    operations.set(p.groupId, { ...p, at: Date.now() });
+    const before = read().operations.get(p.groupId);
+    if (!before || before.status !== p.status || before.operation !== p.operation) {
+      const what = `${p.operation}${p.strategy ? ` (${p.strategy})` : ""}`;
+      note("progress", `${p.groupId}: ${what} ${p.status === "running" ? "began" : p.status}, ` +
+        `${count(p.done)} of ${count(p.total)}`, { group: p.groupId });
+    }
+    update({ operations });
+  },
+
+  log({ level, message }) {
+    note("log", message, { level: /^err|fatal/i.test(level) ? "error" : /^warn/i.test(level) ? "warn" : undefined });
+  },
+
+  models() {
+    update({ modelsChanged: read().modelsChanged + 1 });
+  },
+
+  groups() {
+    update({ groupsChanged: read().groupsChanged + 1 });
+  },
+};
+
+/** Connects, now. */
+export function connect() {
+  clearTimeout(retryTimer);
+  source?.close();
+  source = new EventSource("/api/v1/events");
+  source.onerror = lost;
+  source.onopen = heard;
+  for (const [name, take] of Object.entries(parts)) {
+    source.addEventListener(name, (event) => {
+      heard();
+      let data;
+      try {
+        data = JSON.parse(event.data || "{}");
+      } catch {
+        return; // cut off; the next one is whole
+      }
+      take(data ?? {});
+    });
+  }
+  heard();
+}
+
+window.addEventListener("online", () => read().link !== "live" && connect());
