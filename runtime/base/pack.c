@@ -42,6 +42,21 @@ void ix_pack_str(struct ix_buf *buf, const char *text)
     ix_pack_bytes(buf, text, text ? strlen(text) : 0);
 }
 
+void ix_pack_var(struct ix_buf *buf, uint64_t value)
+{
+    unsigned char bytes[10];
+    size_t len = 0;
+    for (; value >= 0x80; value >>= 7)
+        bytes[len++] = (unsigned char)(value | 0x80);
+    bytes[len++] = (unsigned char)value;
+    ix_buf_put(buf, bytes, len);
+}
+
+void ix_pack_zigzag(struct ix_buf *buf, int64_t value)
+{
+    ix_pack_var(buf, (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0));
+}
+
 /* Takes `len` bytes off the front; NULL (and bad) when there are fewer. */
 static const unsigned char *take(struct ix_reader *in, size_t len)
 {
@@ -84,6 +99,25 @@ double ix_read_f64(struct ix_reader *in)
     double value;
     memcpy(&value, &bits, sizeof(value));
     return value;
+}
+
+uint64_t ix_read_var(struct ix_reader *in)
+{
+    uint64_t value = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+        uint8_t byte = ix_read_u8(in);
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80))
+            return value;
+    }
+    in->bad = true;
+    return 0;
+}
+
+int64_t ix_read_zigzag(struct ix_reader *in)
+{
+    uint64_t value = ix_read_var(in);
+    return (int64_t)(value >> 1 ^ (value & 1 ? UINT64_MAX : 0));
 }
 
 const void *ix_read_bytes(struct ix_reader *in, size_t *len)

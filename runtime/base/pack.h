@@ -12,6 +12,10 @@ void ix_pack_f64(struct ix_buf *buf, double value);
 /* Length and bytes; text may be NULL (packed as ""). */
 void ix_pack_str(struct ix_buf *buf, const char *text);
 void ix_pack_bytes(struct ix_buf *buf, const void *data, size_t len);
+/* Seven bits a byte, lowest first: small numbers are short. */
+void ix_pack_var(struct ix_buf *buf, uint64_t value);
+/* Signed: 0, -1, 1, -2 … are 0, 1, 2, 3 …; for differences that wrap, too. */
+void ix_pack_zigzag(struct ix_buf *buf, int64_t value);
 
 struct ix_reader {
     const unsigned char *at;
@@ -28,6 +32,8 @@ uint8_t ix_read_u8(struct ix_reader *in);
 uint32_t ix_read_u32(struct ix_reader *in);
 uint64_t ix_read_u64(struct ix_reader *in);
 double ix_read_f64(struct ix_reader *in);
+uint64_t ix_read_var(struct ix_reader *in);
+int64_t ix_read_zigzag(struct ix_reader *in);
 /* Points into the message; not NUL-terminated. */
 const void *ix_read_bytes(struct ix_reader *in, size_t *len);
 /* A copy that the caller frees; "" on a fault. */

@@ -58,6 +58,17 @@ static int parse_rate(const char *text, double *rate, struct ix_error *err)
     return 0;
 }
 
+static int parse_data_limit(const char *text, uint64_t *bytes, struct ix_error *err)
+{
+    struct ix_error why;
+    int code = ix_units_bytes(text, bytes, &why);
+    if (code < 0)
+        return ix_fail(err, code, "--data-limit %s: %s", text, why.text);
+    if (*bytes < 1u << 20)
+        return ix_fail(err, -EINVAL, "--data-limit %s: it must be 1MiB or more", text);
+    return 0;
+}
+
 static bool parse_seed(const char *text, uint64_t *seed)
 {
     char *end;
@@ -71,7 +82,7 @@ int ix_command_run(int argc, char **argv)
     struct ix_run_config config = {0};
     struct ix_option_list settings = {0}, outputs = {0}, allowed_env = {0};
     uint64_t workers = 1, interval = IX_S;
-    const char *seed = NULL, *connect_rate = NULL;
+    const char *seed = NULL, *connect_rate = NULL, *data_limit = NULL;
     bool quiet = false, workers_given = false;
     const struct ix_option options[] = {
         {"--broker", 'b', IX_OPT_TEXT, "WHERE",
@@ -100,6 +111,14 @@ int ix_command_run(int argc, char **argv)
          NULL},
         {"--interval", 'i', IX_OPT_TIME, "TIME", "between progress lines and points of reports (default: 1s)",
          &interval, NULL},
+        {"--data-dir", 0, IX_OPT_TEXT, "FOLDER",
+         "where the run's journal goes, for iotix report (default: $XDG_STATE_HOME/iotix, else "
+         "~/.local/state/iotix)",
+         &config.data_dir, NULL},
+        {"--data-limit", 0, IX_OPT_TEXT, "SIZE",
+         "what the journals of all runs may take there: the oldest make room; one run may have a quarter "
+         "(default: 1GiB)",
+         &data_limit, NULL},
         {"--quiet", 'q', IX_OPT_FLAG, NULL, "no progress", &quiet, NULL},
     };
     const struct ix_command_line line = {.usage = "iotix run FILE.lua [options]",
@@ -121,6 +140,8 @@ int ix_command_run(int argc, char **argv)
     if (values && !seed_is_good)
         ix_fail(&err, -EINVAL, "--seed %s: it must be a whole number below 2^64", seed);
     else if (values && connect_rate && parse_rate(connect_rate, &config.connect_rate, &err) < 0)
+        ;
+    else if (values && data_limit && parse_data_limit(data_limit, &config.data_limit, &err) < 0)
         ;
     else if (values && (workers < 1 || workers > 512))
         ix_fail(&err, -EINVAL, "--workers %llu: it must be 1 to 512", (unsigned long long)workers);

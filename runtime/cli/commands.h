@@ -15,6 +15,7 @@ int ix_command_run(int argc, char **argv);
 int ix_command_bench(int argc, char **argv);
 int ix_command_model(int argc, char **argv);
 int ix_command_lua(int argc, char **argv);
+int ix_command_report(int argc, char **argv);
 
 /* Parses, and answers --help and errors itself: true if the command goes on, else *status is its end. */
 bool ix_command_begin(const struct ix_command_line *line, int argc, char **argv, const char **arguments,

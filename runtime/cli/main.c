@@ -22,6 +22,7 @@ static int command_help(int argc, char **argv);
 const struct ix_subcommand ix_subcommands[] = {
     {"run", "run a scenario: progress, summary, verdict, exit code for CI", ix_command_run},
     {"bench", "one-line load in the words of MQTT bench tools: conn, pub, sub", ix_command_bench},
+    {"report", "the runs there were; summary and reports of one of them", ix_command_report},
     {"model", "check device models, print their JSON schema", ix_command_model},
     {"lua", "run a Lua file with the iotix modules and nothing else", ix_command_lua},
     {"version", "print the version", command_version},

@@ -32,7 +32,8 @@ static void put_header(const struct ix_result *result, struct ix_buf *out)
     ix_buf_str(out, "<p class=\"muted\">");
     if (result->started_wall_ns)
         ix_buf_printf(out, "%.10s %.8s UTC \xc2\xb7 ", started, started + 11);
-    ix_buf_printf(out, "seed %llu \xc2\xb7 iotix %s", (unsigned long long)result->seed, IX_VERSION);
+    ix_buf_printf(out, "seed %llu \xc2\xb7 iotix %s", (unsigned long long)result->seed,
+                  ix_result_version(result));
     if (result->broker && *result->broker) {
         ix_buf_str(out, " \xc2\xb7 ");
         ix_report_escape(out, result->broker);
@@ -43,6 +44,11 @@ static void put_header(const struct ix_result *result, struct ix_buf *out)
 
 static void put_error(const struct ix_result *result, struct ix_buf *out)
 {
+    if (result->early) {
+        ix_buf_str(out, "<div class=\"note bad\"><strong>Ended early:</strong> ");
+        ix_report_escape(out, result->early);
+        ix_buf_str(out, "</div>\n");
+    }
     if (!result->error)
         return;
     ix_buf_str(out, "<div class=\"note bad\"><pre>");
@@ -224,6 +230,6 @@ void ix_report_html(const struct ix_result *result, struct ix_buf *out)
     put_thresholds(result, out);
     ix_html_plots(result, out);
     ix_html_tables(result, out);
-    ix_buf_printf(out, "<footer>iotix %s \xc2\xb7 exit code %d</footer></main></body></html>\n", IX_VERSION,
-                  result->exit_code);
+    ix_buf_printf(out, "<footer>iotix %s \xc2\xb7 exit code %d</footer></main></body></html>\n",
+                  ix_result_version(result), result->exit_code);
 }

@@ -79,7 +79,7 @@ void ix_report_json(const struct ix_result *result, struct ix_buf *out)
     json_t *object = json_object();
     json_object_set_new(object, "format", json_string("iotix.result"));
     json_object_set_new(object, "formatVersion", json_integer(1));
-    json_object_set_new(object, "iotix", json_string(IX_VERSION));
+    json_object_set_new(object, "iotix", json_string(ix_result_version(result)));
     json_object_set_new(object, "run", ix_json_run(result));
     json_object_set_new(object, "verdict", ix_json_verdict(result));
     json_object_set_new(object, "checks", checks(result));
@@ -105,7 +105,7 @@ void ix_report_ndjson(const struct ix_result *result, struct ix_buf *out)
 {
     const struct ix_series *series = &result->series;
     json_t *run = ix_json_run(result);
-    json_object_set_new(run, "iotix", json_string(IX_VERSION));
+    json_object_set_new(run, "iotix", json_string(ix_result_version(result)));
     put_line(out, "run", run);
     size_t e = 0;
     for (size_t p = 0; p < series->count; p++) {

@@ -28,7 +28,7 @@ static void properties(const struct ix_result *result, struct ix_buf *out)
 {
     char text[32];
     ix_buf_str(out, "    <properties>\n");
-    property(out, "iotix", IX_VERSION);
+    property(out, "iotix", ix_result_version(result));
     snprintf(text, sizeof(text), "%llu", (unsigned long long)result->seed);
     property(out, "seed", text);
     property(out, "run", result->run_id);
@@ -70,16 +70,16 @@ static void test_case(const struct ix_result *result, const char *part, const ch
 
 static void scenario_case(const struct ix_result *result, struct ix_buf *out)
 {
-    const char *element = result->error || result->interrupted ? "error" : NULL;
+    const char *element = result->error || result->interrupted || result->early ? "error" : NULL;
     struct ix_buf message;
     ix_buf_init(&message, 4096);
     if (result->error)
         ix_buf_put(&message, result->error,
                    strcspn(result->error, "\n") < 4000 ? strcspn(result->error, "\n") : 4000);
     else
-        ix_buf_str(&message, "the run was interrupted");
+        ix_buf_printf(&message, "%.4000s", result->early ? result->early : "the run was interrupted");
     test_case(result, "run", "scenario", "", result->seconds, element, result->outcome, ix_buf_cstr(&message),
-              result->error, out);
+              result->error ? result->error : result->early, out);
     ix_buf_deinit(&message);
 }
 
@@ -131,7 +131,8 @@ static void threshold_case(const struct ix_result *result, const struct ix_thres
 
 void ix_report_junit(const struct ix_result *result, struct ix_buf *out)
 {
-    size_t count, failures = result->validity == IX_INVALID, errors = result->error || result->interrupted;
+    size_t count, failures = result->validity == IX_INVALID,
+                  errors = result->error || result->interrupted || result->early;
     const struct ix_threshold *thresholds = ix_thresholds_list(result->thresholds, &count);
     for (size_t i = 0; i < result->checks.count; i++)
         failures += result->checks.items[i].fails > 0;

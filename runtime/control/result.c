@@ -35,6 +35,10 @@ void ix_result_deinit(struct ix_result *result)
     json_decref(result->options);
     json_decref(result->tags);
     json_decref(result->settings);
+    json_decref(result->threshold_table);
+    json_decref(result->host);
+    free(result->version);
+    free(result->early);
     for (size_t i = 0; i < result->model_count; i++)
         free(result->models[i].id);
     free(result->models);
@@ -46,6 +50,11 @@ void ix_result_deinit(struct ix_result *result)
     free(result->error);
     free(result->validity_reasons);
     ix_result_init(result);
+}
+
+const char *ix_result_version(const struct ix_result *result)
+{
+    return result->version ? result->version : IX_VERSION;
 }
 
 /* One reason a line; the worst of them is the validity. */
@@ -176,7 +185,7 @@ void ix_result_judge(struct ix_result *result, enum ix_exit preset)
 
     if (preset)
         result->exit_code = preset;
-    else if (result->interrupted)
+    else if (result->interrupted || result->early)
         result->exit_code = IX_EXIT_INTERRUPTED;
     else if (result->validity == IX_INVALID)
         result->exit_code = IX_EXIT_INVALID;

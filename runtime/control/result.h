@@ -50,10 +50,13 @@ struct ix_result {
     char *broker; /* as shown: "embedded mosquitto on 127.0.0.1:40123" */
     uint64_t seed;
     int64_t started_wall_ns;
-    double seconds;   /* length of the run */
-    json_t *options;  /* effective t.options */
-    json_t *tags;     /* of the run: {name: text}; NULL: none */
-    json_t *settings; /* effective settings with their origin: {name: {value, origin}} */
+    double seconds;          /* length of the run */
+    json_t *options;         /* effective t.options */
+    json_t *tags;            /* of the run: {name: text}; NULL: none */
+    json_t *settings;        /* effective settings with their origin: {name: {value, origin}} */
+    json_t *threshold_table; /* as the scenario wrote it; NULL: none */
+    json_t *host;            /* facts of this machine: {name: value}; NULL: unknown */
+    char *version;           /* of the iotix that ran it; NULL: this one */
     struct ix_model_fact *models;
     size_t model_count;
     size_t workers;
@@ -67,6 +70,7 @@ struct ix_result {
     size_t dropout_count;
     char *error; /* script or configuration error that ended the run, or NULL */
     bool interrupted;
+    char *early; /* why what is here is not the whole run: its controller died, or it goes on; NULL: it is */
     /* verdict */
     struct ix_limits limits;
     enum ix_validity validity;
@@ -78,9 +82,12 @@ struct ix_result {
 
 void ix_result_init(struct ix_result *result);
 void ix_result_deinit(struct ix_result *result);
+/* The version of iotix that ran it. */
+const char *ix_result_version(const struct ix_result *result);
 
 /* Fills validity, reasons, exit_code (precedence 104 > 107 > 105 > 111 > 99) and outcome. `preset`: the
- * code of an error that ended the run (104 or 107), or 0. An invalid run never passes. */
+ * code of an error that ended the run (104 or 107), or 0. An invalid run never passes; one that ended early (`early`)
+ * counts as interrupted. */
 void ix_result_judge(struct ix_result *result, enum ix_exit preset);
 
 /* The summary that `iotix run` prints: verdict first, then checks, thresholds, devices by state, connects and

@@ -158,46 +158,11 @@ static void on_stopped(void *context)
     ix_loop_stop(&run->loop);
 }
 
-static void collect_dropouts(struct ix_run *run)
-{
-    struct ix_result *result = &run->result;
-    const struct ix_dropout_facts *facts;
-    struct ix_dropout_metrics m;
-    for (size_t i = 0; (facts = ix_fleet_dropout_at(run->fleet, i, &m)); i++) {
-        result->dropouts = ix_realloc(result->dropouts, (i + 1) * sizeof *result->dropouts);
-        struct ix_dropout_result *d = &result->dropouts[i];
-        *d = (struct ix_dropout_result){
-            .id = facts->id,
-            .t = facts->start_ns > run->start_ns ? (double)(facts->start_ns - run->start_ns) / 1e9 : 0,
-            .eligible = facts->eligible,
-            .chosen = facts->chosen,
-            .dropped = m.dropped,
-            .already_gone = m.already_gone,
-            .back = m.back,
-            .cancelled = m.cancelled,
-            .back_time = m.back_time,
-        };
-        snprintf(d->group, sizeof d->group, "%s", facts->group);
-        snprintf(d->strategy, sizeof d->strategy, "%s", facts->strategy);
-        result->dropout_count = i + 1;
-    }
-}
-
 /* Everything acknowledged that ever will be: the last figures, then the workers may go. */
 static void on_drained(void *context)
 {
     struct ix_run *run = context;
-    struct ix_result *result = &run->result;
-    ix_run_measure(run);
-    ix_snapshot_keep_states(&run->now, &run->before_drain);
-    ix_snapshot_copy(&result->final, &run->now);
-    ix_series_add(&result->series, &run->now);
-    ix_log_flush(UINT64_MAX);
-    collect_dropouts(run);
-    result->workers = 0;
-    for (uint32_t i = 0; i < ix_workers_count(run->workers); i++)
-        result->workers += ix_workers_role(run->workers, i) == IX_WORKER_DEVICES;
-    result->worker_restarts = ix_workers_restarts(run->workers);
+    ix_run_ticks_finish(run);
     run->phase = RUN_STOPPING;
     ix_workers_stop(run->workers, STOP_NS, on_stopped, run);
 }
@@ -205,10 +170,7 @@ static void on_drained(void *context)
 static void drain(struct ix_run *run)
 {
     run->phase = RUN_DRAINING;
-    ix_wheel_cancel(run->loop.wheel, &run->tick);
-    run->result.seconds = (double)(ix_loop_update(&run->loop) - run->start_ns) / 1e9;
-    ix_run_measure(run);
-    ix_snapshot_copy(&run->before_drain, &run->now);
+    ix_run_ticks_end(run);
     ix_fleet_drain(run->fleet, DRAIN_NS, on_drained, run);
 }
 
@@ -239,34 +201,11 @@ static void on_signal(uv_signal_t *handle, int number)
         ix_script_cancel(run->script, "interrupted");
 }
 
-/* ---- while it runs ---- */
-
-static void on_tick(struct ix_wheel_entry *entry, uint64_t now_ns)
-{
-    struct ix_run *run = (struct ix_run *)((char *)entry - offsetof(struct ix_run, tick));
-    ix_run_measure(run);
-    run->result.seconds = (double)(now_ns - run->start_ns) / 1e9;
-    run->result.worker_restarts = ix_workers_restarts(run->workers);
-    const struct ix_point *point = ix_series_add(&run->result.series, &run->now);
-    if (run->config.progress)
-        run->config.progress(run->config.context, &run->result, &run->now, point);
-    ix_log_flush(now_ns);
-    if (run->result.thresholds) {
-        int failed = ix_thresholds_evaluate(run->result.thresholds, &run->now, &run->result.checks,
-                                            run->start_ns, false);
-        if (failed >= 0 && run->phase == RUN_RUNNING)
-            ix_script_cancel(run->script, "a threshold failed that asks to abort");
-    }
-    run->next_tick_ns += run->config.interval_ns;
-    ix_wheel_add(run->loop.wheel, &run->tick, run->next_tick_ns);
-}
-
 static void begin(struct ix_run *run)
 {
     struct ix_error err;
     run->phase = RUN_RUNNING;
-    run->next_tick_ns = ix_loop_update(&run->loop) + run->config.interval_ns;
-    ix_wheel_add(run->loop.wheel, &run->tick, run->next_tick_ns);
+    ix_run_ticks_begin(run);
     if (ix_script_run(run->script, on_script_done, run, &err) < 0) {
         keep_error(run, IX_EXIT_SCRIPT, err.text);
         drain(run);
@@ -328,6 +267,7 @@ static int describe(struct ix_run *run, struct ix_error *err)
     const char *on_error = json_string_value(json_object_get(about, "onError"));
     run->on_error_run = on_error && strcmp(on_error, "run") == 0;
     const json_t *thresholds = json_object_get(about, "thresholds");
+    result->threshold_table = thresholds ? json_deep_copy(thresholds) : NULL;
     if (thresholds)
         code = ix_thresholds_parse(thresholds, &result->thresholds, err);
     if (code == 0 && thresholds)
@@ -390,6 +330,7 @@ static int check_outputs(const struct ix_run *run, struct ix_error *err)
 static void open_signals(struct ix_run *run)
 {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is an error of that file */
     uv_signal_init(&run->loop.uv, &run->sigint);
     uv_signal_init(&run->loop.uv, &run->sigterm);
     run->sigint.data = run->sigterm.data = run;
@@ -410,7 +351,6 @@ static int start(struct ix_run *run, struct ix_error *err)
     run->models =
         (struct ix_models_config){run->folder, run->config.allowed_env, run->config.allowed_env_count};
     run->host = (struct ix_host){run, ix_run_call};
-    run->tick.fire = on_tick;
     ix_series_init(&result->series, run->start_ns);
     int code = check_outputs(run, err);
     if (code == 0)
@@ -447,6 +387,8 @@ static enum ix_exit conclude(struct ix_run *run)
     if (result->thresholds)
         ix_thresholds_evaluate(result->thresholds, &result->final, &result->checks, run->start_ns, true);
     ix_result_judge(result, run->preset);
+    ix_journal_end(run->journal, result, run->preset);
+    run->journal = NULL;
     if (run->config.finished)
         run->config.finished(run->config.context);
     struct ix_buf text;

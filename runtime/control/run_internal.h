@@ -6,6 +6,7 @@
 #include "control/brokers.h"
 #include "control/fleet.h"
 #include "control/http_client.h"
+#include "control/journal.h"
 #include "control/models.h"
 #include "control/run.h"
 #include "control/source_choice.h"
@@ -63,8 +64,10 @@ struct ix_run {
     struct ix_custom_totals *own_metrics; /* of the scenario itself, by metric.add */
     size_t own_metric_count;
     struct ix_wheel_entry tick;
-    uint64_t next_tick_ns;
-    struct ix_snapshot before_drain; /* states and connections before everything was stopped */
+    uint64_t next_tick_ns, tick_ns;
+    unsigned ticks_a_point, ticks_left; /* the journal looks more often than once an interval */
+    struct ix_journal *journal;         /* NULL: it could not be made, or the run is over */
+    struct ix_snapshot before_drain;    /* states and connections before everything was stopped */
 
     struct ix_http_client *http; /* from the first http.request on */
 
@@ -100,6 +103,12 @@ int ix_run_metric_add(struct ix_run *run, const char *kind, const char *name, co
                       struct ix_error *err);
 /* Current totals, the scenario's own metrics included, in run->now. */
 void ix_run_measure(struct ix_run *run);
+
+/* run_ticks.c: the run over time. From begin to end once an interval a point, and more often what the journal
+ * keeps; finish takes the last figures, when the workers have drained. */
+void ix_run_ticks_begin(struct ix_run *run);
+void ix_run_ticks_end(struct ix_run *run);
+void ix_run_ticks_finish(struct ix_run *run);
 
 /* run.c: ends the run with an error; the first one counts. */
 void ix_run_fail(struct ix_run *run, enum ix_exit code, const char *message);

@@ -225,13 +225,18 @@ void ix_snapshot_take(struct ix_snapshot *snapshot, const struct ix_segment *con
     for (size_t i = 0; i < segment_count; i++)
         add_segment(snapshot, segments[i], i);
 
+    for (size_t i = 0; i < snapshot->group_count; i++)
+        finish_group(&snapshot->groups[i]);
+    ix_snapshot_sum(snapshot);
+}
+
+void ix_snapshot_sum(struct ix_snapshot *snapshot)
+{
     memset(&snapshot->all, 0, sizeof(snapshot->all));
     for (size_t t = 0; t < IX_T_COUNT; t++)
         ix_histogram_init(&snapshot->all.trends[t]);
-    for (size_t i = 0; i < snapshot->group_count; i++) {
-        finish_group(&snapshot->groups[i]);
+    for (size_t i = 0; i < snapshot->group_count; i++)
         add_totals(&snapshot->all, &snapshot->groups[i]);
-    }
     qsort(snapshot->all.reasons, IX_SEGMENT_REASONS, sizeof(snapshot->all.reasons[0]), more_frequent);
 }
 

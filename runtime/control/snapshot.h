@@ -65,6 +65,8 @@ void ix_snapshot_deinit(struct ix_snapshot *snapshot);
 void ix_snapshot_take(struct ix_snapshot *snapshot, const struct ix_segment *const *segments,
                       size_t segment_count, const struct ix_group_facts *groups, size_t group_count,
                       uint64_t now_ns);
+/* `all` from the groups, as a take leaves it. */
+void ix_snapshot_sum(struct ix_snapshot *snapshot);
 /* Adds a series that no segment has (the scenario's own); after each take, because that forgets its samples.
  */
 void ix_snapshot_add_custom(struct ix_snapshot *snapshot, const struct ix_custom_totals *own);

@@ -83,6 +83,20 @@ static void put_error(struct ix_page *page, const struct ix_result *result)
     }
 }
 
+static void put_early(struct ix_page *page, const struct ix_result *result)
+{
+    if (!result->early)
+        return;
+    ix_page_paint(page, IX_YELLOW);
+    struct ix_buf text;
+    ix_buf_init(&text, 1 << 16);
+    ix_buf_str(&text, "ENDED EARLY: ");
+    ix_page_user_text(&text, result->early);
+    ix_page_wrapped(page->out, ix_buf_cstr(&text), 2);
+    ix_buf_deinit(&text);
+    ix_page_paint(page, IX_PLAIN);
+}
+
 static void put_validity(struct ix_page *page, const struct ix_result *result)
 {
     if (result->validity == IX_VALID)
@@ -253,7 +267,7 @@ static void put_run(struct ix_page *page, const struct ix_result *result)
         ix_buf_char(out, '\n');
     }
     ix_page_label(page, "iotix");
-    ix_buf_str(out, IX_VERSION);
+    ix_buf_str(out, ix_result_version(result));
     if (result->started_wall_ns) {
         char started[IX_ISO8601_LEN + 1];
         ix_text_iso8601(started, result->started_wall_ns);
@@ -277,6 +291,7 @@ void ix_result_summary(const struct ix_result *result, bool colour, struct ix_bu
 {
     struct ix_page page = {out, colour};
     put_verdict(&page, result);
+    put_early(&page, result);
     put_error(&page, result);
     put_validity(&page, result);
     put_checks(&page, result);

@@ -49,6 +49,12 @@ def time_limit():
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def state_folder(tmp_path_factory):
+    """Journals of runs go there, not to the home of whoever runs the tests."""
+    os.environ.setdefault("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture
 def start_broker(tmp_path):
     """start_broker(users={name: password}, max_connections=n, settings=[lines]) starts a mosquitto."""

@@ -1,0 +1,228 @@
+#include "control/journal.h"
+
+#include "base/log.h"
+#include "control/data_dir.h"
+#include "control/journal_frames.h"
+#include "control/journal_snapshot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct ix_journal {
+    struct ix_journal_file *file;
+    char *path;
+    struct ix_buf frame, part;
+    struct ix_snapshot before;
+    struct ix_result figures; /* scalars as last written */
+    struct ix_buf facts;      /* as last written */
+    size_t models, events, checks, dropouts;
+    struct ix_check *seen_checks;            /* numbers as last written; texts are not theirs */
+    struct ix_dropout_result *seen_dropouts; /* as last written */
+    bool said;                               /* that it can't be written */
+};
+
+const struct ix_field ix_journal_verdict_fields[] = {
+    {"preset", IX_F_U64, 8, offsetof(struct ix_journal_verdict, preset)},
+    {"exitCode", IX_F_U64, 8, offsetof(struct ix_journal_verdict, exit_code)},
+    {"outcome", IX_F_TEXT, 8, offsetof(struct ix_journal_verdict, outcome)},
+    {"seconds", IX_F_F64, 8, offsetof(struct ix_journal_verdict, seconds)},
+    {NULL, IX_F_U64, 0, 0},
+};
+
+static void append(struct ix_journal *j, enum ix_journal_frame type)
+{
+    ix_journal_file_append(j->file, (uint8_t)type, &j->frame);
+}
+
+/* ---- making it ---- */
+
+static void make_room(const char *data_dir, uint64_t limit)
+{
+    struct ix_run_list list;
+    if (ix_run_list_open(data_dir, &list, NULL) < 0)
+        return;
+    ix_run_list_evict(&list, limit - limit / 4, IX_RUNS_MAX - 1);
+    ix_run_list_close(&list);
+}
+
+int ix_journal_open(const char *data_dir, uint64_t data_limit, const char *run_id,
+                    struct ix_journal **journal, struct ix_error *err)
+{
+    char *root = NULL, *runs = NULL, *folder = NULL, *path = NULL;
+    struct ix_journal_file *file = NULL;
+    int code = ix_data_dir_open(data_dir, &root, err);
+    if (code == 0) {
+        make_room(root, data_limit);
+        code = ix_data_dir_sub(root, "runs", &runs, err);
+    }
+    if (code == 0)
+        code = ix_data_dir_sub(runs, run_id, &folder, err);
+    if (code == 0) {
+        path = ix_asprintf("%s/journal", folder);
+        code = ix_journal_file_create(path, data_limit / 4, &file, err);
+        if (code < 0)
+            rmdir(folder);
+    }
+    free(root);
+    free(runs);
+    free(folder);
+    if (code < 0) {
+        free(path);
+        return code;
+    }
+    struct ix_journal *j = ix_calloc(1, sizeof(*j));
+    j->file = file;
+    j->path = path;
+    ix_buf_init(&j->frame, IX_JOURNAL_FRAME_MAX);
+    ix_buf_init(&j->part, IX_JOURNAL_FRAME_MAX);
+    ix_buf_init(&j->facts, IX_JOURNAL_FRAME_MAX);
+    ix_snapshot_init(&j->before);
+    ix_journal_names_pack(&j->frame);
+    append(j, IX_J_NAMES);
+    *journal = j;
+    return 0;
+}
+
+/* ---- what is new ---- */
+
+static void write_facts(struct ix_journal *j, const struct ix_result *result)
+{
+    ix_buf_clear(&j->frame);
+    ix_fields_pack(ix_result_facts, result, NULL, &j->frame);
+    ix_pack_u8(&j->frame, 6);
+    ix_buf_str(&j->frame, "limits");
+    ix_buf_clear(&j->part);
+    ix_fields_pack(ix_limits_fields, &result->limits, NULL, &j->part);
+    ix_pack_bytes(&j->frame, j->part.data, j->part.len);
+    if (j->frame.len == j->facts.len && memcmp(j->frame.data, j->facts.data, j->frame.len) == 0)
+        return;
+    append(j, IX_J_FACTS);
+    ix_buf_clear(&j->facts);
+    ix_buf_put(&j->facts, j->frame.data, j->frame.len);
+}
+
+static void write_lists(struct ix_journal *j, const struct ix_result *result)
+{
+    for (; j->models < result->model_count; j->models++) {
+        ix_buf_clear(&j->frame);
+        ix_fields_pack(ix_model_fields, &result->models[j->models], NULL, &j->frame);
+        append(j, IX_J_MODEL);
+    }
+    for (; j->events < result->series.event_count; j->events++) {
+        ix_buf_clear(&j->frame);
+        ix_fields_pack(ix_event_fields, &result->series.events[j->events], NULL, &j->frame);
+        append(j, IX_J_EVENT);
+    }
+}
+
+static void write_checks(struct ix_journal *j, const struct ix_checks *checks)
+{
+    if (checks->count > j->checks)
+        j->seen_checks = ix_realloc(j->seen_checks, checks->count * sizeof(*j->seen_checks));
+    for (size_t i = 0; i < checks->count; i++) {
+        const struct ix_check *check = &checks->items[i];
+        if (i < j->checks && j->seen_checks[i].passes == check->passes &&
+            j->seen_checks[i].fails == check->fails)
+            continue;
+        ix_buf_clear(&j->frame);
+        ix_pack_var(&j->frame, i);
+        ix_fields_pack(ix_check_fields, check, NULL, &j->frame);
+        append(j, IX_J_CHECK);
+        j->seen_checks[i] = *check;
+    }
+    j->checks = checks->count;
+}
+
+static void write_dropouts(struct ix_journal *j, const struct ix_result *result)
+{
+    size_t size = result->dropout_count * sizeof(*j->seen_dropouts);
+    if (result->dropout_count > j->dropouts)
+        j->seen_dropouts = ix_realloc(j->seen_dropouts, size);
+    for (size_t i = 0; i < result->dropout_count; i++) {
+        const struct ix_dropout_result *d = &result->dropouts[i];
+        const struct ix_dropout_result *seen = i < j->dropouts ? &j->seen_dropouts[i] : NULL;
+        if (seen && memcmp(seen, d, offsetof(struct ix_dropout_result, back_time)) == 0 &&
+            ix_histogram_is_same(&seen->back_time, &d->back_time))
+            continue;
+        ix_buf_clear(&j->frame);
+        ix_pack_var(&j->frame, i);
+        ix_fields_pack(ix_dropout_fields, d, seen, &j->frame);
+        append(j, IX_J_DROPOUT);
+        j->seen_dropouts[i] = *d;
+    }
+    j->dropouts = result->dropout_count;
+}
+
+static void write_snapshot(struct ix_journal *j, const struct ix_result *result,
+                           const struct ix_snapshot *snapshot, enum ix_journal_tick tick)
+{
+    ix_buf_clear(&j->part);
+    ix_fields_pack(ix_result_figures, result, &j->figures, &j->part);
+    memcpy(&j->figures, result, sizeof(j->figures));
+    ix_buf_clear(&j->frame);
+    ix_pack_u8(&j->frame, (uint8_t)tick);
+    ix_pack_bytes(&j->frame, j->part.data, j->part.len);
+    ix_journal_snapshot_pack(snapshot, &j->before, &j->frame);
+    append(j, IX_J_SNAPSHOT);
+}
+
+static void say_fault(struct ix_journal *j, int fault)
+{
+    if (!fault || j->said)
+        return;
+    j->said = true;
+    ix_log(IX_LOG_WARN,
+           "the journal %s can't be written any more: %s%s; the run goes on without it, and its own reports "
+           "will "
+           "be complete",
+           j->path, ix_journal_fault_text(fault), fault == -E2BIG ? " (--data-limit)" : "");
+}
+
+void ix_journal_tick(struct ix_journal *j, const struct ix_result *result, const struct ix_snapshot *snapshot,
+                     enum ix_journal_tick tick)
+{
+    if (!j)
+        return;
+    int fault = ix_journal_file_fault(j->file);
+    if (!fault) {
+        write_facts(j, result);
+        write_lists(j, result);
+        write_checks(j, &result->checks);
+        write_dropouts(j, result);
+        write_snapshot(j, result, snapshot, tick);
+    }
+    say_fault(j, fault);
+}
+
+void ix_journal_end(struct ix_journal *j, const struct ix_result *result, enum ix_exit preset)
+{
+    if (!j)
+        return;
+    struct ix_journal_verdict verdict = {preset, (uint64_t)result->exit_code, (char *)result->outcome,
+                                         result->seconds};
+    if (!ix_journal_file_fault(j->file)) {
+        write_facts(j, result);
+        write_lists(j, result);
+        write_checks(j, &result->checks);
+        ix_buf_clear(&j->frame);
+        ix_fields_pack(ix_result_end, result, NULL, &j->frame);
+        ix_fields_pack(ix_journal_verdict_fields, &verdict, NULL, &j->frame);
+        append(j, IX_J_END);
+    }
+    int fault = ix_journal_file_fault(j->file);
+    say_fault(j, fault);
+    int late = ix_journal_file_close(j->file);
+    if (!fault && late < 0)
+        ix_log(IX_LOG_WARN, "the journal %s is incomplete: %s", j->path, ix_journal_fault_text(late));
+    ix_buf_deinit(&j->frame);
+    ix_buf_deinit(&j->part);
+    ix_buf_deinit(&j->facts);
+    ix_snapshot_deinit(&j->before);
+    free(j->seen_checks);
+    free(j->seen_dropouts);
+    free(j->path);
+    free(j);
+}
