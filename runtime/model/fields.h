@@ -82,6 +82,11 @@ const struct ix_field *ix_table_find(const struct ix_table *table, const char *n
 /* True if the field is of the `also` table. */
 bool ix_table_borrows(const struct ix_table *table, const struct ix_field *field);
 
+/* The JSON schema (draft 2020-12) of a field, and of an object; parts of a model are "#/$defs/NAME" in it, the model
+ * itself is "#". */
+json_t *ix_field_schema(const struct ix_field *field);
+json_t *ix_table_schema(const struct ix_table *table);
+
 /* Where a fault goes and how strict to be. */
 struct ix_check {
     struct ix_faults *faults;

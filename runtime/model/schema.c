@@ -124,7 +124,7 @@ static json_t *kinds_schema(const struct ix_field *f)
     return only;
 }
 
-static json_t *field_schema(const struct ix_field *f)
+json_t *ix_field_schema(const struct ix_field *f)
 {
     json_t *schema = kinds_schema(f);
 
@@ -140,9 +140,9 @@ static json_t *field_schema(const struct ix_field *f)
 static void add_field(json_t *properties, const struct ix_field *f)
 {
     if (!json_object_get(properties, f->name))
-        json_object_set_new(properties, f->name, field_schema(f));
+        json_object_set_new(properties, f->name, ix_field_schema(f));
     if (f->alias)
-        json_object_set_new(properties, f->alias, field_schema(f));
+        json_object_set_new(properties, f->alias, ix_field_schema(f));
 }
 
 /* "is present", in either spelling. */
@@ -213,7 +213,7 @@ static void add_variants(json_t *schema, const struct ix_table *table)
     json_object_set_new(schema, "allOf", all);
 }
 
-static json_t *table_schema(const struct ix_table *table)
+json_t *ix_table_schema(const struct ix_table *table)
 {
     json_t *properties = json_object(), *required = json_array();
     json_t *schema = json_pack("{s:s, s:s}", "description", table->doc, "type", "object");
@@ -251,14 +251,14 @@ static json_t *connection_rules(void)
 char *ix_model_schema(void)
 {
     json_t *schema = json_pack("{s:s, s:s}", "$schema", SCHEMA_URL, "title", "iotix device model");
-    json_t *root = table_schema(&ix_table_model), *defs = json_object();
+    json_t *root = ix_table_schema(&ix_table_model), *defs = json_object();
     char *text, *ended;
 
     json_object_update(schema, root);
     json_decref(root);
     json_object_set_new(schema, "allOf", connection_rules());
     for (size_t i = 0; i < IX_ARRAY_LEN(definitions); i++)
-        json_object_set_new(defs, definitions[i].name, table_schema(definitions[i].table));
+        json_object_set_new(defs, definitions[i].name, ix_table_schema(definitions[i].table));
     json_object_set_new(schema, "$defs", defs);
     text = json_dumps(schema, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     json_decref(schema);
