@@ -4,6 +4,7 @@ local data = require "iotix.data"
 local device = require "iotix.device"
 local fleet = require "iotix.fleet"
 local http = require "iotix.http"
+local observe = require "iotix.observe"
 local scenario = require "iotix.scenario"
 local subscription = require "iotix.subscription"
 
@@ -214,6 +215,19 @@ t:check("the answer came", answers:expect { match = { status = "ok" } })]],
           { name = "settings", options = subscription.open_options, optional = true } },
         returns = { { "iotix.Subscription", "after the broker confirmed it" } },
         text = "Listens with a client of its own, as any other subscriber would.",
+      },
+      {
+        name = "t:observe",
+        args = { { name = "settings", options = observe.options, optional = true } },
+        returns = { { "iotix.Ledger", "once every message that is published from now on is accounted for" } },
+        text = "Opens the delivery ledger: observers in processes of their own account for every message to these topics, by "
+          .. "device, stream and sequence: delivered, lost, duplicated, reordered, late, corrupt. From here on messages carry "
+          .. "a sequence (38 characters, which also say when they were due and guard the payload); summary and reports get a "
+          .. "section, thresholds the metrics `delivery.*`. Once in a run, and best before the devices start.",
+        errors = "Overlapping or malformed topics; an attribute of a model with the field's name; a broker that refuses.",
+        example = [[
+t:observe { topics = "devices/#", qos = 1, lateAfter = "500ms" }
+fleet:start()]],
       },
       {
         name = "t:expect_message",
@@ -480,6 +494,29 @@ outage:wait()]],
         text = "Counts what was lost here." },
       { name = "subscription:pending", returns = { { "integer", "messages that wait to be read" } }, text = "Counts the queue." },
       { name = "subscription:close", text = "Ends the subscription." },
+    },
+  },
+  {
+    title = "The delivery ledger",
+    class = "iotix.Ledger",
+    variable = "ledger",
+    text = "What `t:observe` returns.",
+    functions = {
+      {
+        name = "ledger:counts",
+        args = { optional("tags", "table", "such as `{ group = \"env\" }`; default: all") },
+        returns = { { "table", "`" .. table.concat(observe.figures, " ") .. "` up to now" } },
+        text = "The account so far. What is lost is known when the run has ended; `missing` is what has not arrived although a "
+          .. "later message of its stream has.",
+      },
+      {
+        name = "ledger:wait",
+        args = { optional("timeout", "string|number", 'default "30s"') },
+        returns = { { "table?", "the counts, once all messages sent until now have arrived; nil after the timeout" },
+          { "string?", "or how many did" } },
+        text = "Waits for what is on its way.",
+        example = [[t:check("all arrived", ledger:wait "10s")]],
+      },
     },
   },
   {

@@ -8,6 +8,7 @@ local fleet = require "iotix.fleet"
 local host = require "iotix.host"
 local http = require "iotix.http"
 local metric = require "iotix.metric"
+local observe = require "iotix.observe"
 local options = require "iotix.options"
 local subscription = require "iotix.subscription"
 local task = require "iotix.task"
@@ -120,6 +121,10 @@ end
 
 function T:subscribe(topic, given)
   return subscription.open(topic, given)
+end
+
+function T:observe(given)
+  return observe.open(given)
 end
 
 function T:expect_message(given)

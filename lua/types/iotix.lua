@@ -186,6 +186,22 @@ function T:http(request) end
 ---@return iotix.Subscription # after the broker confirmed it
 function T:subscribe(topic, settings) end
 
+---@class iotix.T.observe.settings
+---@field carry? "auto"|"field"|"property" where the sequence travels: in a field of JSON payloads, or in an MQTT 5 user property `seq`; auto: in the field where the payload is a JSON object, else in the property
+---@field field? string name of that field
+---@field lateAfter? string|number a message is late if it arrives so long after it was due; default: none is
+---@field password? string password at the broker
+---@field qos? integer quality of service of the observers' subscriptions
+---@field settle? string|number in the end, what has not arrived so long after the last arrival is lost
+---@field share? integer observer processes; more than one share the subscription (`$share/…`), and the order is not judged
+---@field topics? string|table[] topic filters that do not overlap
+---@field username? string user name at the broker
+
+---Opens the delivery ledger: observers in processes of their own account for every message to these topics, by device, stream and sequence: delivered, lost, duplicated, reordered, late, corrupt. From here on messages carry a sequence (38 characters, which also say when they were due and guard the payload); summary and reports get a section, thresholds the metrics `delivery.*`. Once in a run, and best before the devices start.
+---@param settings? iotix.T.observe.settings
+---@return iotix.Ledger # once every message that is published from now on is accounted for
+function T:observe(settings) end
+
 ---@class iotix.T.message.wanted
 ---@field after? function called once the subscription stands: what makes the message come
 ---@field match? function|table|string function(message), a table that the JSON payload must contain, or a Lua pattern for it; default: any
@@ -455,6 +471,21 @@ function Subscription:pending() end
 
 ---Ends the subscription.
 function Subscription:close() end
+
+---What `t:observe` returns.
+---@class iotix.Ledger
+local Ledger = {}
+
+---The account so far. What is lost is known when the run has ended; `missing` is what has not arrived although a later message of its stream has.
+---@param tags? table such as `{ group = "env" }`; default: all
+---@return table # `sent unwatched delivered missing inFlight duplicated reordered late stale corrupt unknown foreign retained` up to now
+function Ledger:counts(tags) end
+
+---Waits for what is on its way.
+---@param timeout? string|number default "30s"
+---@return table? # the counts, once all messages sent until now have arrived; nil after the timeout
+---@return string? # or how many did
+function Ledger:wait(timeout) end
 
 ---What `t:spawn` and `t:every` return.
 ---@class iotix.Task

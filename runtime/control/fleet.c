@@ -378,19 +378,19 @@ int ix_fleet_device_order(struct ix_fleet *fleet, const char *group, uint64_t in
 
 /* ---- counters ---- */
 
-static size_t segments_of_devices(struct ix_fleet *fleet, const struct ix_segment **out)
+/* Of observers, too: what they saw of a group counts for it. */
+static size_t all_segments(struct ix_fleet *fleet, const struct ix_segment **out)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
-        if (fleet->segments[i])
-            out[n++] = fleet->segments[i];
+        out[n++] = ix_workers_segment(fleet->config.workers, i);
     return n;
 }
 
 void ix_fleet_snapshot(struct ix_fleet *fleet, struct ix_snapshot *snapshot)
 {
     const struct ix_segment *segments[IX_WORKERS_MAX];
-    size_t n = segments_of_devices(fleet, segments);
+    size_t n = all_segments(fleet, segments);
     struct ix_group_facts *facts = ix_calloc(fleet->group_count + 1, sizeof *facts);
     size_t groups = 0;
     for (const struct group *g = fleet->groups; g; g = g->next)

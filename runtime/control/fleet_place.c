@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "control/memory.h"
 #include "loop/child.h"
+#include "metrics/ledger.h"
 
 static uint64_t devices_in_shard(const struct group *g, uint32_t shard)
 {
@@ -121,6 +122,7 @@ int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err
         fleet->placed[ids[at]] += devices;
         at = (at + 1) % count;
     }
+    ix_ledger_group(ix_workers_ledger(fleet->config.workers), g->id, true);
     g->placed = true;
     fleet->memory_planned = planned;
     set_pace(fleet);

@@ -30,6 +30,21 @@ static const char *const counter_docs[IX_C_COUNT] = {
     [IX_C_COMMANDS_ANSWERED] = "commands that were answered",
     [IX_C_BEHAVIORS_FIRED] = "behaviours that fired",
     [IX_C_SCRIPT_ERRORS] = "errors in scripts of devices",
+    [IX_C_D_SENT] = "messages sent with a sequence, for observers to account for",
+    [IX_C_D_UNWATCHED] = "messages to observed topics that could not carry a sequence",
+    [IX_C_D_DELIVERED] = "of those sent, the ones that an observer saw",
+    [IX_C_D_DUPLICATED] = "arrivals at an observer after a message's first",
+    [IX_C_D_REORDERED] = "messages that arrived after a later one of their stream",
+    [IX_C_D_LATE] = "messages that arrived later than lateAfter after they were due",
+    [IX_C_D_STALE] = "arrivals so far behind their stream that it is not known whether they were the first",
+    [IX_C_D_MISSING] = "messages that have not arrived although a later one of their stream has",
+    [IX_C_D_CORRUPT] = "arrivals that are not as they were sent",
+    [IX_C_D_UNKNOWN] = "arrivals of another run, or with a sequence that was never sent",
+    [IX_C_D_FOREIGN] = "arrivals without a sequence",
+    [IX_C_D_RETAINED] = "retained copies that came because an observer subscribed; no deliveries",
+    [IX_C_D_LOST] = "messages sent and not delivered; known when the run has settled, 0 before",
+    [IX_C_D_IN_FLIGHT] = "messages sent, not delivered, and not known to be lost",
+    [IX_C_D_IN_DOUBT] = "messages that a worker was sending when it died, if nobody saw them",
 };
 
 static const char *const trend_docs[IX_T_COUNT] = {
@@ -41,6 +56,8 @@ static const char *const trend_docs[IX_T_COUNT] = {
     [IX_T_RECEIVE] =
         "time from the send to the arrival at a device, for payloads that say when they were sent",
     [IX_T_SCHEDULE] = "time from the instant of a start or drop to its doing",
+    [IX_T_DELIVERY] = "time from the due instant to the arrival at an observer",
+    [IX_T_TRANSIT] = "time from the send to the arrival at an observer",
 };
 
 static const char *const status_docs[IX_D_STATUS_COUNT] = {
@@ -58,6 +75,7 @@ enum derived {
     RESTARTS,
     CONNECT_SUCCESS,
     MESSAGES_SUCCESS,
+    DELIVERY_SUCCESS,
     CHECKS,
     DERIVED_COUNT
 };
@@ -73,6 +91,8 @@ static const struct ix_metric_doc derived_docs[DERIVED_COUNT] = {
                          "share of decided connection attempts that were accepted"},
     [MESSAGES_SUCCESS] = {"messages.success", IX_METRIC_RATE,
                           "share of decided messages (acknowledged or lost) that were acknowledged"},
+    [DELIVERY_SUCCESS] = {"delivery.success", IX_METRIC_RATE,
+                          "share of the messages sent with a sequence that an observer saw"},
     [CHECKS] = {"checks", IX_METRIC_RATE,
                 "share of checks that passed; checks{name:…} takes one of them (name goes last)"},
 };
@@ -87,13 +107,19 @@ static struct ix_metric_doc docs[KNOWN];
 static const char *names[KNOWN];
 static char status_metrics[IX_D_STATUS_COUNT][32];
 
+static bool is_gauge(size_t counter)
+{
+    return counter == IX_C_D_MISSING || counter == IX_C_D_IN_FLIGHT;
+}
+
 /* The names live in metrics/; joined with their docs at first use. */
 static void fill_docs(void)
 {
     if (docs[0].name)
         return;
     for (size_t i = 0; i < IX_C_COUNT; i++)
-        docs[i] = (struct ix_metric_doc){ix_counter_names[i], IX_METRIC_COUNTER, counter_docs[i]};
+        docs[i] = (struct ix_metric_doc){ix_counter_names[i], is_gauge(i) ? IX_METRIC_GAUGE : IX_METRIC_COUNTER,
+                                         counter_docs[i]};
     for (size_t i = 0; i < IX_T_COUNT; i++)
         docs[FIRST_TREND + i] = (struct ix_metric_doc){ix_trend_names[i], IX_METRIC_TREND, trend_docs[i]};
     for (size_t i = 0; i < IX_D_STATUS_COUNT; i++) {
@@ -203,6 +229,10 @@ static void add_derived(struct ix_metric_view *view, enum derived which, const s
         view->value += (double)c[IX_C_CONNECTED];
         view->count += c[IX_C_CONNECTED] + c[IX_C_REFUSED] + c[IX_C_CONNECT_FAILED];
         break;
+    case DELIVERY_SUCCESS:
+        view->value += (double)c[IX_C_D_DELIVERED];
+        view->count += c[IX_C_D_SENT];
+        break;
     case MESSAGES_SUCCESS:
         view->value += (double)c[IX_C_ACKED];
         view->count += c[IX_C_ACKED] + c[IX_C_LOST];
@@ -301,6 +331,8 @@ bool ix_snapshot_metric(const struct ix_snapshot *snapshot, const char *name, co
     ix_histogram_init(&view->trend);
     const char *protocol;
     size_t place = find_known(name, &protocol);
+    if (place < KNOWN && !snapshot->observed && strncmp(docs[place].name, "delivery.", 9) == 0)
+        return false;
     if (place < KNOWN)
         return known_metric(snapshot, place, protocol, tags, view);
     return custom_metric(snapshot, name, tags, view);

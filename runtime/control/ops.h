@@ -22,6 +22,6 @@ ix_operation ix_op_group_create, ix_op_group_launch, ix_op_group_stop, ix_op_gro
     ix_op_dropout_status, ix_op_dropout_cancel, ix_op_group_counts, ix_op_group_set, ix_op_group_each,
     ix_op_device_start, ix_op_device_stop, ix_op_device_status, ix_op_device_do, ix_op_device_command;
 ix_operation ix_op_metric_get, ix_op_metric_add, ix_op_check_add, ix_op_event_add, ix_op_subscribe_open,
-    ix_op_subscribe_stats, ix_op_subscribe_close, ix_op_http_request;
+    ix_op_subscribe_stats, ix_op_observe_open, ix_op_subscribe_close, ix_op_http_request;
 
 #endif

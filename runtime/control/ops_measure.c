@@ -147,6 +147,68 @@ int ix_op_subscribe_open(struct ix_run *run, const json_t *args, uint64_t ticket
     return code < 0 ? code : IX_HOST_LATER;
 }
 
+/* ---- the delivery ledger ---- */
+
+static int read_way(const json_t *args, enum ix_mark_way *way, struct ix_error *err)
+{
+    static const char *const ways[] = {"auto", "field", "property"};
+    const char *carry = ix_arg_text(args, "carry");
+    *way = IX_MARK_AUTO;
+    for (size_t i = 0; carry && i < IX_ARRAY_LEN(ways); i++) {
+        if (strcmp(carry, ways[i]) == 0) {
+            *way = (enum ix_mark_way)i;
+            return 0;
+        }
+    }
+    return carry ? ix_fail(err, -EBADMSG, "`carry` must be auto, field or property, not \"%s\"", carry) : 0;
+}
+
+/* The number is plain: what a field's name must be to stand in JSON and in options as it is. */
+static bool is_plain_name(const char *text)
+{
+    return *text && strlen(text) <= IX_MARK_FIELD_MAX && ix_id_is_plain(text, strlen(text));
+}
+
+int ix_op_observe_open(struct ix_run *run, const json_t *args, uint64_t ticket, json_t **result,
+                       struct ix_error *err)
+{
+    (void)result;
+    char *topics[IX_TOPICS_MAX];
+    const json_t *list = json_object_get(args, "topics");
+    const char *field = ix_arg_text(args, "field"), *username = ix_arg_text(args, "username"),
+               *password = ix_arg_text(args, "password");
+    struct ix_observe spec = {.topics = topics,
+                              .field = (char *)(field ? field : IX_MARK_FIELD),
+                              .username = (char *)(username ? username : ""),
+                              .password = (char *)(password ? password : "")};
+    uint64_t qos, observers, late, settle;
+    if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > IX_TOPICS_MAX)
+        return ix_fail(err, -EBADMSG, "`topics` must be a list of 1 to %d topic filters", IX_TOPICS_MAX);
+    for (; spec.topic_count < json_array_size(list); spec.topic_count++) {
+        topics[spec.topic_count] = (char *)json_string_value(json_array_get(list, spec.topic_count));
+        if (!topics[spec.topic_count])
+            return ix_fail(err, -EBADMSG, "`topics` must be texts");
+    }
+    if (!is_plain_name(spec.field))
+        return ix_fail(err, -EBADMSG, "`field` must have 1 to %d letters, digits, \".\", \"_\" or \"-\"",
+                       IX_MARK_FIELD_MAX);
+    int code = ix_arg_number(args, "qos", 2, &qos, err);
+    code = code < 0 ? code : ix_arg_number(args, "observers", 1, &observers, err);
+    code = code < 0 ? code : ix_arg_number(args, "lateAfterMs", 0, &late, err);
+    code = code < 0 ? code : ix_arg_number(args, "settleMs", IX_SETTLE_NS / 1000000, &settle, err);
+    code = code < 0 ? code : read_way(args, &spec.way, err);
+    if (code == 0 && (qos > 2 || observers < 1 || observers > IX_OBSERVERS_MAX))
+        code = ix_fail(err, -EBADMSG, "`qos` must be 0, 1 or 2, `observers` 1 to %d", IX_OBSERVERS_MAX);
+    if (code < 0)
+        return code;
+    spec.qos = (int)qos;
+    spec.observers = observers;
+    spec.late_ns = late * 1000000;
+    spec.settle_ns = settle * 1000000;
+    code = ix_run_observe(run, &spec, ticket, NULL, err);
+    return code < 0 ? code : IX_HOST_LATER;
+}
+
 int ix_op_subscribe_stats(struct ix_run *run, const json_t *args, uint64_t ticket, json_t **result,
                           struct ix_error *err)
 {

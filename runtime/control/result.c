@@ -39,6 +39,7 @@ void ix_result_deinit(struct ix_result *result)
     json_decref(result->host);
     free(result->version);
     free(result->early);
+    json_decref(result->delivery);
     for (size_t i = 0; i < result->model_count; i++)
         free(result->models[i].id);
     free(result->models);

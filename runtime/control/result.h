@@ -62,6 +62,10 @@ struct ix_result {
     size_t workers;
     uint64_t worker_restarts;
     uint64_t own_fault; /* ticks never sent through our own fault (worker down, generator error excluded) */
+    /* Messages of which observers could not say what became of them through their own fault: not delivered while
+     * they were overrun or restarted, or too far behind. */
+    uint64_t observer_overrun;
+    json_t *delivery; /* account of the observers (control/delivery.h); NULL: nothing was observed */
     struct ix_snapshot final;
     struct ix_series series;
     struct ix_checks checks;

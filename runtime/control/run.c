@@ -61,9 +61,10 @@ static bool is_observer(const struct ix_run *run, uint32_t worker)
 static void on_worker_ready(void *context, uint32_t worker)
 {
     struct ix_run *run = context;
+    ix_run_ledger_worker_ready(run, worker);
     if (is_observer(run, worker))
         ix_run_observer_ready(run);
-    else
+    else if (!ix_run_ledger_is_observer(run, worker))
         ix_fleet_worker_ready(run->fleet, worker);
 }
 
@@ -75,7 +76,8 @@ static void on_worker_lost(void *context, uint32_t worker, const char *reason)
     ix_series_event(&run->result.series, ix_loop_update(&run->loop), name, data);
     free(name);
     free(data);
-    if (!is_observer(run, worker))
+    ix_run_ledger_worker_lost(run, worker);
+    if (!is_observer(run, worker) && !ix_run_ledger_is_observer(run, worker))
         ix_fleet_worker_lost(run->fleet, worker);
 }
 
@@ -107,6 +109,8 @@ static void on_worker_frame(void *context, uint32_t worker, uint8_t type, struct
 {
     struct ix_run *run = context;
     if (is_observer(run, worker) && ix_run_observer_frame(run, type, in))
+        return;
+    if (ix_run_ledger_frame(run, worker, type, in))
         return;
     if (type == IX_UP_FAILURE) {
         on_device_failure(run, in);
@@ -159,12 +163,17 @@ static void on_stopped(void *context)
 }
 
 /* Everything acknowledged that ever will be: the last figures, then the workers may go. */
-static void on_drained(void *context)
+static void on_settled(void *context)
 {
     struct ix_run *run = context;
     ix_run_ticks_finish(run);
     run->phase = RUN_STOPPING;
     ix_workers_stop(run->workers, STOP_NS, on_stopped, run);
+}
+
+static void on_drained(void *context)
+{
+    ix_run_ledger_settle(context, on_settled);
 }
 
 static void drain(struct ix_run *run)
@@ -412,6 +421,7 @@ static void run_deinit(struct ix_run *run)
     run->script = NULL; /* the loop may still have answers for it */
     ix_brokers_deinit(&run->brokers);
     ix_run_observers_free(run);
+    ix_run_ledger_free(run);
     uv_close((uv_handle_t *)&run->sigint, NULL);
     uv_close((uv_handle_t *)&run->sigterm, NULL);
     ix_loop_deinit(&run->loop);

@@ -9,6 +9,7 @@
 #include "control/journal.h"
 #include "control/models.h"
 #include "control/run.h"
+#include "metrics/mark.h"
 #include "control/source_choice.h"
 #include "script/script.h"
 
@@ -57,6 +58,7 @@ struct ix_run {
     uint64_t last_subscription;
     uint32_t observer;
     bool has_observer;
+    struct ix_run_ledger *ledger; /* NULL: nobody asked for it */
 
     /* measuring */
     struct ix_result result;
@@ -90,6 +92,39 @@ struct subscription *ix_run_subscription(struct ix_run *run, uint64_t id);
 void ix_run_observer_ready(struct ix_run *run);
 bool ix_run_observer_frame(struct ix_run *run, uint8_t type, struct ix_reader *in);
 void ix_run_observers_free(struct ix_run *run);
+
+/* run_ledger.c: the delivery ledger. */
+#define IX_OBSERVERS_MAX  64
+#define IX_TOPICS_MAX     64
+#define IX_LEDGER_TICKET  (UINT64_MAX - 1) /* of requests to workers */
+#define IX_SETTLE_NS      (2ull * 1000000000)
+
+struct ix_observe {
+    char **topics; /* filters that do not overlap */
+    size_t topic_count;
+    int qos;
+    size_t observers;    /* processes; more than one share the subscription */
+    uint64_t late_ns;    /* after the due instant; 0: not judged */
+    uint64_t settle_ns;  /* so long after the last arrival what is missing is lost */
+    enum ix_mark_way way;
+    char *field;
+    char *username, *password; /* "" none */
+};
+/* Opens it: `opened`, or else the ticket's answer, follows once every message that is published from then on is
+ * accounted for. Copies the spec. */
+int ix_run_observe(struct ix_run *run, const struct ix_observe *spec, uint64_t ticket,
+                   void (*opened)(struct ix_run *run, int code, const char *message), struct ix_error *err);
+bool ix_run_ledger_is_observer(const struct ix_run *run, uint32_t worker);
+/* Before the fleet is told: a worker must know what to mark before it has devices. */
+void ix_run_ledger_worker_ready(struct ix_run *run, uint32_t worker);
+void ix_run_ledger_worker_lost(struct ix_run *run, uint32_t worker);
+/* True if the frame was one for the ledger. */
+bool ix_run_ledger_frame(struct ix_run *run, uint32_t worker, uint8_t type, struct ix_reader *in);
+/* Waits until nothing arrives any more; then, or at once, closed(run). */
+void ix_run_ledger_settle(struct ix_run *run, void (*closed)(void *context));
+/* The account into result.delivery and run->now. */
+void ix_run_ledger_close(struct ix_run *run);
+void ix_run_ledger_free(struct ix_run *run);
 
 /* ops.c: the host's call. */
 int ix_run_call(void *context, const char *operation, const json_t *arguments, uint64_t ticket,

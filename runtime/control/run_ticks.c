@@ -128,6 +128,7 @@ void ix_run_ticks_finish(struct ix_run *run)
     struct ix_result *result = &run->result;
     double seconds = result->seconds;
     look(run, ix_loop_update(&run->loop));
+    ix_run_ledger_close(run);
     result->seconds = seconds; /* draining is no part of it */
     ix_snapshot_keep_states(&run->now, &run->before_drain);
     ix_snapshot_copy(&result->final, &run->now);

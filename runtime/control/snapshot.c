@@ -182,9 +182,13 @@ static void clear_custom(struct ix_snapshot *snapshot, size_t segment_count)
 /* Free sets lie behind the used ones; reading them would give their pages memory. */
 static void add_segment(struct ix_snapshot *snapshot, const struct ix_segment *segment, size_t place)
 {
-    struct ix_worker_totals *worker = &snapshot->workers[place];
+    struct ix_worker_totals *worker = &snapshot->workers[snapshot->worker_count];
     *worker = (struct ix_worker_totals){segment->worker, segment->epoch,     segment->busy_ns,
                                         segment->cpu_ns, segment->lua_bytes, 0};
+    snapshot->worker_count += !segment->is_observer;
+    snapshot->observed = snapshot->observed || segment->accounts;
+    for (size_t c = 0; c < IX_C_COUNT && segment->accounts; c++)
+        snapshot->ungrouped[c] += segment->ungrouped[c];
     for (size_t i = 0; i < IX_SEGMENT_GROUPS && segment->groups[i].group[0]; i++) {
         const struct ix_group_metrics *from = &segment->groups[i];
         add_metrics(find_group(snapshot, from->group, i), from);
@@ -197,6 +201,8 @@ static void add_segment(struct ix_snapshot *snapshot, const struct ix_segment *s
 
 static void finish_group(struct ix_totals *group)
 {
+    uint64_t *c = group->counters;
+    c[IX_C_D_IN_FLIGHT] = c[IX_C_D_SENT] > c[IX_C_D_DELIVERED] ? c[IX_C_D_SENT] - c[IX_C_D_DELIVERED] : 0;
     int64_t placed = 0;
     for (size_t s = 0; s < IX_D_STATUS_COUNT; s++)
         placed += group->by_status[s];
@@ -221,7 +227,9 @@ void ix_snapshot_take(struct ix_snapshot *snapshot, const struct ix_segment *con
     }
     clear_custom(snapshot, segment_count);
     need_room(&snapshot->workers, &snapshot->worker_room, segment_count, sizeof(*snapshot->workers));
-    snapshot->worker_count = segment_count;
+    snapshot->worker_count = 0;
+    snapshot->observed = false;
+    memset(snapshot->ungrouped, 0, sizeof(snapshot->ungrouped));
     for (size_t i = 0; i < segment_count; i++)
         add_segment(snapshot, segments[i], i);
 
@@ -237,6 +245,8 @@ void ix_snapshot_sum(struct ix_snapshot *snapshot)
         ix_histogram_init(&snapshot->all.trends[t]);
     for (size_t i = 0; i < snapshot->group_count; i++)
         add_totals(&snapshot->all, &snapshot->groups[i]);
+    for (size_t c = 0; c < IX_C_COUNT; c++)
+        snapshot->all.counters[c] += snapshot->ungrouped[c];
     qsort(snapshot->all.reasons, IX_SEGMENT_REASONS, sizeof(snapshot->all.reasons[0]), more_frequent);
 }
 
@@ -270,6 +280,8 @@ void ix_snapshot_keep_states(struct ix_snapshot *snapshot, const struct ix_snaps
 void ix_snapshot_copy(struct ix_snapshot *into, const struct ix_snapshot *from)
 {
     into->at_ns = from->at_ns;
+    into->observed = from->observed;
+    memcpy(into->ungrouped, from->ungrouped, sizeof(into->ungrouped));
     into->all = from->all;
     need_room(&into->groups, &into->group_room, from->group_count, sizeof(*into->groups));
     need_room(&into->custom, &into->custom_room, from->custom_count, sizeof(*into->custom));

@@ -1,8 +1,10 @@
 #include "control/workers.h"
 
 #include "base/log.h"
+#include "base/random.h"
 #include "base/units.h"
 #include "loop/child.h"
+#include "metrics/ledger.h"
 #include "metrics/segment.h"
 
 #include <signal.h>
@@ -48,6 +50,8 @@ struct ix_workers {
     uint32_t count;
     uint64_t restarts;
     struct ix_wheel_entry watch;
+    int ledger_fd; /* -1: not yet */
+    struct ix_ledger *ledger;
     bool stopping;
     struct ix_wheel_entry stop_timeout;
     void (*stopped)(void *context);
@@ -217,9 +221,9 @@ static int spawn(struct worker *w, struct ix_error *err)
     snprintf(title, sizeof title, "iotix-%s-%u", w->role == IX_WORKER_OBSERVER ? "observer" : "worker",
              w->id);
     char *argv[] = {title, "--worker", parent, NULL};
-    int fds[] = {ends[1], w->segment_fd};
+    int fds[] = {ends[1], w->segment_fd, pool->ledger_fd};
     struct ix_child_config config = {
-        .argv = argv, .fds = fds, .fd_count = 2, .on_exit = on_exit_status, .context = w};
+        .argv = argv, .fds = fds, .fd_count = 3, .on_exit = on_exit_status, .context = w};
     int code = ix_child_spawn(pool->loop, &config, &w->child, err);
     close(ends[1]);
     if (code == 0) {
@@ -293,6 +297,7 @@ struct ix_workers *ix_workers_new(struct ix_loop *loop, const struct ix_hello *h
     pool->hello = *hello;
     pool->events = *events;
     pool->context = context;
+    pool->ledger_fd = -1;
     pool->watch.fire = on_watch;
     pool->stop_timeout.fire = on_stop_timeout;
     ix_wheel_add(loop->wheel, &pool->watch, ix_loop_update(loop) + WATCH_NS);
@@ -313,7 +318,27 @@ void ix_workers_free(struct ix_workers *pool)
         close(w->segment_fd);
         free(w);
     }
+    ix_ledger_unmap(pool->ledger);
+    if (pool->ledger_fd >= 0)
+        close(pool->ledger_fd);
     free(pool);
+}
+
+/* Nothing but a few pages, until something is observed. */
+static int open_ledger(struct ix_workers *pool, struct ix_error *err)
+{
+    if (pool->ledger)
+        return 0;
+    uint32_t tag = (uint32_t)ix_hash64(&pool->hello.run, sizeof pool->hello.run);
+    pool->ledger_fd = ix_ledger_create(tag, err);
+    if (pool->ledger_fd >= 0)
+        pool->ledger = ix_ledger_map(pool->ledger_fd, true, err);
+    return pool->ledger ? 0 : err->code;
+}
+
+struct ix_ledger *ix_workers_ledger(struct ix_workers *pool)
+{
+    return pool->ledger;
 }
 
 int ix_workers_start(struct ix_workers *pool, enum ix_worker_role role, uint32_t *worker,
@@ -321,6 +346,8 @@ int ix_workers_start(struct ix_workers *pool, enum ix_worker_role role, uint32_t
 {
     if (pool->count == IX_WORKERS_MAX)
         return ix_fail(err, -EMFILE, "%u worker processes are the limit", IX_WORKERS_MAX);
+    if (open_ledger(pool, err) < 0)
+        return err->code;
     struct worker *w = ix_calloc(1, sizeof *w);
     w->pool = pool;
     w->id = pool->count;

@@ -30,6 +30,9 @@ struct ix_workers *ix_workers_new(struct ix_loop *loop, const struct ix_hello *h
 /* Kills what still runs. */
 void ix_workers_free(struct ix_workers *pool);
 
+/* The ledger of all its workers, writable; NULL before the first one was started. */
+struct ix_ledger *ix_workers_ledger(struct ix_workers *pool);
+
 /* Starts one; *worker counts from 0. `ready` follows. */
 int ix_workers_start(struct ix_workers *pool, enum ix_worker_role role, uint32_t *worker,
                      struct ix_error *err);

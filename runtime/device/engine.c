@@ -96,6 +96,7 @@ void ix_engine_free(struct ix_engine *engine)
     free(engine->inflight);
     free(engine->free_rows);
     deinit_buffers(engine);
+    ix_ledger_deinit(engine);
     free(engine);
 }
 

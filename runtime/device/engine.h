@@ -3,6 +3,8 @@
 #define IX_DEVICE_ENGINE_H
 
 #include "device/hooks.h"
+#include "metrics/ledger.h"
+#include "metrics/mark.h"
 
 #define IX_STREAM_CHILDREN SIZE_MAX
 
@@ -34,6 +36,19 @@ void ix_engine_free(struct ix_engine *engine);
 /* Connections are opened at the instants offset_ns + k · interval_ns, one at each, first come first served;
  * a turn that comes late makes up for 10 ms at most. interval_ns 0 (the default): as soon as asked for. */
 void ix_engine_set_pace(struct ix_engine *engine, double interval_ns, double offset_ns);
+
+/* What observers want to be told of what devices publish. */
+struct ix_observation {
+    struct ix_ledger *ledger; /* mapped writable; stays the caller's */
+    enum ix_mark_way way;
+    const char *field; /* name of the payload's field that carries the mark */
+    const char *const *filters; /* of topics */
+    size_t filter_count;
+};
+/* From now on messages to such topics carry a mark (metrics/mark.h) and are counted in the ledger. Those that can't
+ * carry one count as unwatched. -EEXIST: a model has an attribute of the field's name. Once for an engine, before
+ * its first group or later. */
+int ix_engine_observe(struct ix_engine *engine, const struct ix_observation *observation, struct ix_error *err);
 
 /* Applies one record. Those of a group may come in any order, but its spec first; repeats, and records older
  * than the one applied for their key, are ignored. On error the group is as before and the message says why;

@@ -133,6 +133,8 @@ static int group_open(struct ix_engine *engine, const struct ix_record *record, 
     if (rc == 0)
         rc = parse_model(group, spec, err);
     if (rc == 0)
+        rc = ix_ledger_check_group(group, err);
+    if (rc == 0)
         rc = open_generators(group, err);
     if (rc == 0)
         rc = open_hooks(group, err);
@@ -311,6 +313,7 @@ static void free_devices(struct ix_group *group, bool forget_rows)
         if (forget_rows) {
             group->metrics->by_status[d->row->status]--;
             *d->row = (struct ix_device_row){0};
+            engine->segment->ledger_rows[group->slots[position]] = 0;
             engine->free_rows[engine->free_count++] = group->slots[position];
         }
         d->group = NULL;

@@ -50,7 +50,8 @@ int ix_inflight_publish(struct ix_device *d, const struct ix_message *message, u
         return never_sent(d, IX_C_NEVER_SENT_BACKPRESSURE, -EAGAIN);
     uint64_t sent = ix_engine_now(engine);
     uint16_t token = 0;
-    int rc = d->group->protocol->publish(d->link, message, &token);
+    int rc = engine->ledger.map ? ix_ledger_publish(d, message, due_ns, sent, &token)
+                                : d->group->protocol->publish(d->link, message, &token);
     if (rc == -EAGAIN || rc == -ENOBUFS)
         return never_sent(d, IX_C_NEVER_SENT_BACKPRESSURE, -EAGAIN);
     if (rc == -ENOTCONN)

@@ -16,6 +16,8 @@
 #include "device/gateway.h"
 #include "device/place.h"
 #include "generator/generator.h"
+#include "metrics/ledger.h"
+#include "metrics/mark.h"
 
 enum ix_stage {
     IX_S_IDLE,
@@ -184,6 +186,18 @@ struct ix_pace {
     double next_ns;       /* the next one, at the earliest */
 };
 
+/* What observers want to be told; `map` NULL: nothing. */
+struct ix_engine_ledger {
+    struct ix_ledger *map;
+    struct ix_ledger_taker taker;
+    enum ix_mark_way way;
+    char **filters; /* of the topics that are observed; count 0: all but those that begin with $ */
+    size_t filter_count;
+    char key[IX_MARK_FIELD_MAX + 8]; /* "name":" */
+    size_t key_len;
+    struct ix_buf payload;
+};
+
 struct ix_engine {
     struct ix_engine_config config;
     struct ix_loop *loop;
@@ -202,6 +216,7 @@ struct ix_engine {
     uint32_t inflight_free;
 
     struct ix_pace pace;
+    struct ix_engine_ledger ledger;
     uint64_t active; /* devices that are not idle */
     bool draining;
     void (*drained)(void *context);
@@ -226,9 +241,13 @@ static inline uint64_t ix_instant_after(uint64_t instant_ns, uint64_t duration_n
 {
     return duration_ns > UINT64_MAX - instant_ns ? UINT64_MAX : instant_ns + duration_ns;
 }
+/* ledger.c: `n` messages of the device's schedule were never sent. */
+void ix_ledger_never_sent(const struct ix_device *d, uint64_t n);
 static inline void ix_device_count(const struct ix_device *d, enum ix_counter counter, uint64_t n)
 {
     d->group->metrics->counters[counter] += n;
+    if (ix_counter_is_never_sent(counter) && d->group->engine->ledger.map)
+        ix_ledger_never_sent(d, n);
 }
 static inline void ix_device_trend(const struct ix_device *d, enum ix_trend trend, uint64_t from, uint64_t to)
 {
@@ -330,6 +349,15 @@ int ix_inflight_publish(struct ix_device *d, const struct ix_message *message, u
 bool ix_inflight_has_room(const struct ix_device *d, int qos);
 void ix_inflight_acked(struct ix_device *d, uint16_t token, bool accepted);
 void ix_inflight_lose(struct ix_device *d);
+
+/* ledger.c: hands a message to the protocol, marked and counted if it is observed; as the protocol's publish. */
+int ix_ledger_publish(struct ix_device *d, const struct ix_message *message, uint64_t due_ns, uint64_t now_ns,
+                      uint16_t *token);
+/* -EEXIST: its model has an attribute where the mark would be. */
+int ix_ledger_check_group(const struct ix_group *group, struct ix_error *err);
+/* A predecessor died while it sent a message: that stream goes on in another slot. */
+void ix_ledger_take_over(struct ix_engine *engine);
+void ix_ledger_deinit(struct ix_engine *engine);
 
 /* dropout.c */
 int ix_group_dropout(struct ix_group *group, const struct ix_record *record, struct ix_error *err);

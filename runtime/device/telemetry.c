@@ -207,7 +207,9 @@ static int send_payload(struct ix_device *d, size_t stream, const struct ix_attr
                                  .payload = ix_buf_cstr(&engine->payload),
                                  .len = engine->payload.len,
                                  .qos = spec->qos,
-                                 .retain = spec->retain};
+                                 .retain = spec->retain,
+                                 .stream = stream == IX_STREAM_CHILDREN ? IX_LEDGER_CHILDREN
+                                                                        : (uint16_t)(stream + 1)};
     int rc = ix_inflight_publish(d, &message, instant_ns);
     if (rc == 0 && engine->config.published)
         engine->config.published(engine->config.context, d, stream, instant_ns, &message);

@@ -33,13 +33,29 @@ const char *const ix_counter_names[IX_C_COUNT] = {
     [IX_C_COMMANDS_ANSWERED] = "commands.answered",
     [IX_C_BEHAVIORS_FIRED] = "behaviors.fired",
     [IX_C_SCRIPT_ERRORS] = "script.errors",
+    [IX_C_D_SENT] = "delivery.sent",
+    [IX_C_D_UNWATCHED] = "delivery.unwatched",
+    [IX_C_D_DELIVERED] = "delivery.delivered",
+    [IX_C_D_DUPLICATED] = "delivery.duplicated",
+    [IX_C_D_REORDERED] = "delivery.reordered",
+    [IX_C_D_LATE] = "delivery.late",
+    [IX_C_D_STALE] = "delivery.stale",
+    [IX_C_D_MISSING] = "delivery.missing",
+    [IX_C_D_CORRUPT] = "delivery.corrupt",
+    [IX_C_D_UNKNOWN] = "delivery.unknown",
+    [IX_C_D_FOREIGN] = "delivery.foreign",
+    [IX_C_D_RETAINED] = "delivery.retained",
+    [IX_C_D_LOST] = "delivery.lost",
+    [IX_C_D_IN_FLIGHT] = "delivery.inFlight",
+    [IX_C_D_IN_DOUBT] = "delivery.inDoubt",
 };
 
 const char *const ix_trend_names[IX_T_COUNT] = {
     [IX_T_CONNECT] = "connect.time",     [IX_T_RESPONSE] = "publish.latency",
     [IX_T_SERVICE] = "publish.service",  [IX_T_LATENESS] = "publish.lateness",
     [IX_T_OUTAGE] = "connection.outage", [IX_T_SCHEDULE] = "schedule.lateness",
-    [IX_T_RECEIVE] = "receive.latency",
+    [IX_T_RECEIVE] = "receive.latency",  [IX_T_DELIVERY] = "delivery.latency",
+    [IX_T_TRANSIT] = "delivery.transit",
 };
 
 const char *const ix_status_names[IX_D_STATUS_COUNT] = {

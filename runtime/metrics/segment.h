@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "metrics/histogram.h"
 
+#include <stdbool.h>
+
 #define IX_SEGMENT_MAGIC    0x31304d4758544f49ull
 #define IX_SEGMENT_GROUPS   512   /* metric sets: one per group of the run */
 #define IX_SEGMENT_ROWS     65536 /* devices of one worker */
@@ -41,10 +43,31 @@ enum ix_counter {
     IX_C_COMMANDS_ANSWERED,
     IX_C_BEHAVIORS_FIRED,
     IX_C_SCRIPT_ERRORS,
+    IX_C_D_SENT,       /* messages sent with a sequence, for observers */
+    IX_C_D_UNWATCHED,  /* messages sent that could not carry one */
+    IX_C_D_DELIVERED,  /* of those sent, the ones that an observer saw; by observers from here on */
+    IX_C_D_DUPLICATED, /* arrivals after the first */
+    IX_C_D_REORDERED,  /* first arrivals after a later one of their stream */
+    IX_C_D_LATE,       /* first arrivals after more than the limit */
+    IX_C_D_STALE,      /* arrivals so far behind that it is not known whether they were the first */
+    IX_C_D_MISSING,    /* a gauge, modulo 2^64: not there although a later one of the stream is */
+    IX_C_D_CORRUPT,    /* arrivals that are not as they were sent */
+    IX_C_D_UNKNOWN,    /* arrivals of another run, or with a sequence that was never sent */
+    IX_C_D_FOREIGN,    /* arrivals without a sequence */
+    IX_C_D_RETAINED,   /* retained copies that came because an observer subscribed */
+    IX_C_D_LOST,       /* sent and not delivered; known at the end. By the controller from here on */
+    IX_C_D_IN_FLIGHT,  /* a gauge: sent, not delivered, and not known to be lost */
+    IX_C_D_IN_DOUBT,   /* perhaps sent by a worker that died meanwhile, and not delivered; known at the end */
     IX_C_COUNT
 };
 extern const char
     *const ix_counter_names[IX_C_COUNT]; /* metric names: "messages.sent", "connect.refused", … */
+
+/* Messages that came due and were not sent. */
+static inline bool ix_counter_is_never_sent(enum ix_counter counter)
+{
+    return counter >= IX_C_NEVER_SENT_OFFLINE && counter <= IX_C_NEVER_SENT_ERROR;
+}
 
 enum ix_trend {
     IX_T_CONNECT,  /* connect call to accepted */
@@ -54,6 +77,8 @@ enum ix_trend {
     IX_T_OUTAGE,   /* loss or drop to accepted again */
     IX_T_SCHEDULE, /* instant of a start or drop by a strategy to its doing */
     IX_T_RECEIVE,  /* send of a stamped message (generator/stamp.h) to its arrival at a device */
+    IX_T_DELIVERY, /* due instant to arrival at an observer */
+    IX_T_TRANSIT,  /* send to arrival at an observer */
     IX_T_COUNT
 };
 extern const char *const ix_trend_names[IX_T_COUNT]; /* "connect.time", "publish.latency", … */
@@ -160,10 +185,18 @@ struct ix_segment {
     uint64_t lua_bytes; /* memory of the Lua state */
     uint32_t rows_used;
     uint32_t custom_used;
+    uint32_t is_observer;    /* it observes, and has no devices … */
+    uint32_t accounts;       /* … for the delivery ledger */
+    uint32_t away;           /* its clients that are without a subscription that they had */
+    uint32_t ledger_pending; /* 1 + the slot of the ledger whose next message is being sent; 0: none is */
+    uint64_t overruns;       /* looks at the observer's sockets that found them as good as full */
+    uint64_t away_ns;        /* time without an accepted subscription after the first one */
+    uint64_t ungrouped[IX_C_COUNT]; /* what belongs to no group */
     struct ix_group_metrics groups[IX_SEGMENT_GROUPS];
     struct ix_device_row rows[IX_SEGMENT_ROWS];
     struct ix_custom_metric custom[IX_SEGMENT_CUSTOM];
     struct ix_dropout_metrics dropouts[IX_SEGMENT_DROPOUTS];
+    uint32_t ledger_rows[IX_SEGMENT_ROWS]; /* 1 + the first slot in the ledger of each row; 0: none yet */
 };
 
 /* Creates the memfd (close-on-exec); returns the descriptor. */

@@ -1,9 +1,11 @@
 /* The MQTT adapter: transports, and what owners ask of links. mqtt_link.c drives the connections. */
+#include "metrics/mark.h"
 #include "protocol/mqtt_link.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 /* The library's limit for unacknowledged messages; the owner sets the real one, per link. */
 #define NO_LIMIT 0
@@ -214,6 +216,21 @@ static int failed_call(struct ix_mqtt_link *link, int code, int error)
     return -ENOTCONN;
 }
 
+static int hand_over(struct ix_mqtt_link *link, const struct ix_message *message, int *id)
+{
+    mosquitto_property *properties = NULL;
+    if (message->mark != NULL && link->transport->version == MQTT_PROTOCOL_V5 &&
+        mosquitto_property_add_string_pair(&properties, MQTT_PROP_USER_PROPERTY, IX_MARK_FIELD,
+                                           message->mark) != MOSQ_ERR_SUCCESS)
+        return MOSQ_ERR_NOMEM;
+    int code = mosquitto_publish_v5(link->client, id, message->topic, (int)message->len, message->payload,
+                                    message->qos, message->retain, properties);
+    int error = errno;
+    mosquitto_property_free_all(&properties);
+    errno = error;
+    return code;
+}
+
 static int mqtt_publish(struct ix_link *opaque, const struct ix_message *message, uint16_t *token)
 {
     struct ix_mqtt_link *link = mqtt(opaque);
@@ -238,8 +255,7 @@ static int mqtt_publish(struct ix_link *opaque, const struct ix_message *message
     link->publishing = true;
     link->published = false;
     errno = 0;
-    int code = mosquitto_publish(link->client, &id, message->topic, (int)message->len, message->payload,
-                                 message->qos, message->retain);
+    int code = hand_over(link, message, &id);
     int error = errno;
     link->publishing = false;
     let_go(link, held);
@@ -279,6 +295,19 @@ static int mqtt_subscribe(struct ix_link *opaque, const char *filter, int qos)
     return 0;
 }
 
+static bool mqtt_backlog(const struct ix_link *opaque, uint32_t *waiting, uint32_t *room)
+{
+    const struct ix_mqtt_link *link = (const struct ix_mqtt_link *)(const void *)opaque;
+    int bytes = 0, size = 0;
+    socklen_t len = sizeof(size);
+    if (link->state != IX_MQTT_CONNECTED || ioctl(link->fd, FIONREAD, &bytes) != 0 ||
+        getsockopt(link->fd, SOL_SOCKET, SO_RCVBUF, &size, &len) != 0)
+        return false;
+    *waiting = (uint32_t)bytes;
+    *room = (uint32_t)size / 2; /* the kernel doubles it for its own needs */
+    return true;
+}
+
 static void mqtt_close(struct ix_link *opaque, enum ix_way way)
 {
     struct ix_mqtt_link *link = mqtt(opaque);
@@ -305,6 +334,7 @@ const struct ix_protocol ix_protocol_mqtt = {
     .publish = mqtt_publish,
     .warm = mqtt_warm,
     .subscribe = mqtt_subscribe,
+    .backlog = mqtt_backlog,
     .close = mqtt_close,
     .silence = mqtt_silence,
 };

@@ -1,8 +1,10 @@
 #include "protocol/mqtt_link.h"
 
 #include "base/log.h"
+#include "metrics/mark.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* One read event takes at most this many messages, so that one busy subscriber does not starve the others. */
@@ -66,23 +68,44 @@ static void on_publish(struct mosquitto *client, void *context, int id, int code
         link->transport->events.acked(link->owner, (uint16_t)id, code < MQTT_RC_UNSPECIFIED);
 }
 
+/* The caller frees it. */
+static char *read_mark(const mosquitto_property *properties)
+{
+    char *name = NULL, *value = NULL;
+    bool again = false;
+    while ((properties = mosquitto_property_read_string_pair(properties, MQTT_PROP_USER_PROPERTY, &name, &value,
+                                                             again)) != NULL) {
+        bool found = strcmp(name, IX_MARK_FIELD) == 0;
+        free(name);
+        if (found)
+            return value;
+        free(value);
+        name = value = NULL;
+        again = true;
+    }
+    return NULL;
+}
+
 static void on_message(struct mosquitto *client, void *context, const struct mosquitto_message *received,
                        const mosquitto_property *properties)
 {
     struct ix_mqtt_link *link = context;
     (void)client;
-    (void)properties;
     link->received = true;
     if (link->state != IX_MQTT_CONNECTED || link->transport->events.message == NULL)
         return;
+    char *mark = properties ? read_mark(properties) : NULL;
     struct ix_message message = {
         .topic = received->topic,
         .payload = received->payload,
         .len = (size_t)received->payloadlen,
         .qos = received->qos,
         .retain = received->retain,
+        .packet = (uint16_t)received->mid,
+        .mark = mark,
     };
     link->transport->events.message(link->owner, &message);
+    free(mark);
 }
 
 static void on_subscribe(struct mosquitto *client, void *context, int id, int count, const int *granted,

@@ -38,7 +38,11 @@ struct ix_message {
     size_t len;
     int qos;
     bool retain;
-    bool duplicate; /* received ones only, and only where the library tells (MQTT: never) */
+    bool duplicate;  /* received ones only, and only where the library tells (MQTT: never) */
+    uint16_t stream; /* of the sender: 1 + its place in the model's telemetry, UINT16_MAX: a gateway's children;
+                        0: none of these */
+    uint16_t packet; /* received ones only: the packet's id on its connection; 0: QoS 0 */
+    const char *mark; /* MQTT 5: value of the user property IX_MARK_FIELD; NULL: none */
 };
 
 enum ix_outcome {
@@ -88,6 +92,8 @@ struct ix_protocol {
     /* A hint: a publish on this link follows soon; fetches into the cache what it will touch. May be NULL. */
     void (*warm)(const struct ix_link *link);
     int (*subscribe)(struct ix_link *link, const char *filter, int qos);
+    /* Bytes that the kernel holds for us to read, and how many it would hold; false if it can't tell. May be NULL. */
+    bool (*backlog)(const struct ix_link *link, uint32_t *waiting, uint32_t *room);
     /* No event follows; the link is gone. */
     void (*close)(struct ix_link *link, enum ix_way way);
     /* Stops talking and listening, but keeps the socket: the server sees a half-open connection. The owner

@@ -8,6 +8,11 @@
 
 #define RETRY_NS (1 * IX_S)
 #define READY_NS (10 * IX_S)
+#define LEDGER_RETRY_NS   (100 * IX_MS)
+#define LEDGER_SESSION_S  120
+#define LOOK_NS           (100 * IX_MS)
+#define LOOKS_OF_OVERRUN  10 /* in a row */
+#define PACKETS_KEPT      32
 
 struct observed;
 
@@ -18,7 +23,12 @@ struct client {
     struct ix_transport *transport;
     struct ix_link *link;
     struct ix_wheel_entry retry;
-    bool accepted; /* the subscription was accepted at least once */
+    bool accepted; /* all topics were accepted at least once */
+    size_t answers;   /* of topics, on this connection */
+    uint64_t away_since_ns; /* 0: it is subscribed, or never was */
+    unsigned full_looks;
+    uint16_t packets[PACKETS_KEPT]; /* of QoS 2, the latest */
+    size_t packet_count;
     char id[64];
 };
 
@@ -27,7 +37,10 @@ struct observed { /* one subscription */
     struct observed *next;
     uint64_t ticket; /* 0 once answered */
     uint64_t id;
-    char *topic;
+    char **topics;
+    size_t topic_count;
+    bool is_ledger;
+    struct ix_connection_spec spec;
     char *username;
     char *password;
     int qos;
@@ -40,10 +53,11 @@ struct observed { /* one subscription */
 struct ix_observer {
     struct ix_loop *loop;
     uint64_t run;
+    struct ix_segment *segment;
     struct ix_observer_events events;
     void *context;
-    struct ix_connection_spec spec;
     struct observed *subscriptions;
+    struct ix_wheel_entry look;
 };
 
 static void answer(struct observed *o, int code, const char *message)
@@ -54,6 +68,23 @@ static void answer(struct observed *o, int code, const char *message)
     o->ticket = 0;
     ix_wheel_cancel(o->observer->loop->wheel, &o->deadline);
     o->observer->events.ready(o->observer->context, ticket, code, message);
+}
+
+static const struct ix_link_events link_events;
+
+static int open_transport(struct client *c, struct ix_error *err)
+{
+    struct observed *o = c->observed;
+    int code = ix_protocol_mqtt.open(o->observer->loop, &o->spec, &c->target, &link_events, &c->transport, err);
+    if (code < 0)
+        c->transport = NULL;
+    return code;
+}
+
+static void retry_later(struct client *c)
+{
+    struct ix_loop *loop = c->observed->observer->loop;
+    ix_wheel_add(loop->wheel, &c->retry, loop->now_ns + (c->observed->is_ledger ? LEDGER_RETRY_NS : RETRY_NS));
 }
 
 static void connect_client(struct client *c)
@@ -68,7 +99,7 @@ static void connect_client(struct client *c)
     if (ix_protocol_mqtt.connect(c->transport, &identity, c, &c->link, &err) < 0) {
         c->link = NULL;
         snprintf(o->problem, sizeof o->problem, "%s", err.text);
-        ix_wheel_add(o->observer->loop->wheel, &c->retry, o->observer->loop->now_ns + RETRY_NS);
+        retry_later(c);
     }
 }
 
@@ -83,17 +114,20 @@ static void on_deadline(struct ix_wheel_entry *entry, uint64_t now_ns)
     (void)now_ns;
     struct observed *o = (struct observed *)((char *)entry - offsetof(struct observed, deadline));
     char text[384];
-    snprintf(text, sizeof text, "subscription to \"%s\" was not accepted within 10 s: %s", o->topic,
+    snprintf(text, sizeof text, "subscription to \"%s\" was not accepted within 10 s: %s", o->topics[0],
              o->problem[0] ? o->problem : "the broker did not answer");
     answer(o, -ETIMEDOUT, text);
 }
 
 static void on_connected(void *owner, bool session_present)
 {
-    (void)session_present;
+    (void)session_present; /* subscribing again is harmless, and sure */
     struct client *c = owner;
-    if (ix_protocol_mqtt.subscribe(c->link, c->observed->topic, c->observed->qos) < 0)
-        snprintf(c->observed->problem, sizeof c->observed->problem, "the subscription could not be sent");
+    struct observed *o = c->observed;
+    c->answers = 0;
+    for (size_t i = 0; i < o->topic_count && c->link; i++)
+        if (ix_protocol_mqtt.subscribe(c->link, o->topics[i], o->qos) < 0)
+            snprintf(o->problem, sizeof o->problem, "the subscription to \"%s\" could not be sent", o->topics[i]);
 }
 
 static void on_subscribed(void *owner, bool accepted)
@@ -103,15 +137,44 @@ static void on_subscribed(void *owner, bool accepted)
     if (!accepted) {
         char text[256];
         snprintf(text, sizeof text, "%s:%u refused the subscription to \"%s\"", c->target.server_name,
-                 c->target.port, o->topic);
+                 c->target.port, o->topics[c->answers < o->topic_count ? c->answers : 0]);
         answer(o, -EACCES, text);
         return;
     }
+    if (++c->answers < o->topic_count)
+        return;
     c->accepted = true;
+    if (c->away_since_ns) {
+        o->observer->segment->away_ns += ix_loop_update(o->observer->loop) - c->away_since_ns;
+        o->observer->segment->away--;
+    }
+    c->away_since_ns = 0;
     for (size_t i = 0; i < o->client_count; i++)
         if (!o->clients[i].accepted)
             return;
     answer(o, 0, "");
+}
+
+/* A broker that does not speak MQTT 5 is asked again by 3.1.1. Properties are not seen then. */
+static bool fall_back(struct client *c, enum ix_outcome outcome, const char *reason)
+{
+    struct observed *o = c->observed;
+    struct ix_error err;
+    if (outcome != IX_REFUSED || o->spec.mqtt_version != 5 || !strstr(reason, "protocol"))
+        return false;
+    ix_log(IX_LOG_WARN, "observer: %s:%u does not speak MQTT 5; observing by MQTT 3.1.1, which does not carry "
+           "sequences beside payloads", c->target.server_name, c->target.port);
+    o->spec.mqtt_version = 4;
+    o->spec.clean_session = true;
+    o->spec.session_expiry_s = 0;
+    for (size_t i = 0; i < o->client_count; i++) {
+        if (o->clients[i].link || !o->clients[i].transport)
+            continue;
+        ix_protocol_mqtt.release(o->clients[i].transport);
+        if (open_transport(&o->clients[i], &err) < 0)
+            snprintf(o->problem, sizeof o->problem, "%s", err.text);
+    }
+    return true;
 }
 
 static void on_closed(void *owner, enum ix_outcome outcome, const char *reason)
@@ -119,17 +182,43 @@ static void on_closed(void *owner, enum ix_outcome outcome, const char *reason)
     struct client *c = owner;
     struct ix_observer *observer = c->observed->observer;
     c->link = NULL;
+    if (fall_back(c, outcome, reason)) {
+        retry_later(c);
+        return;
+    }
+    if (c->accepted && !c->away_since_ns) {
+        c->away_since_ns = ix_loop_update(observer->loop);
+        observer->segment->away++;
+    }
+    c->full_looks = 0;
     snprintf(c->observed->problem, sizeof c->observed->problem, "%s:%u: %s", c->target.server_name,
              c->target.port, reason);
     ix_log_repeat(IX_LOG_WARN, "observer",
                   outcome == IX_LOST ? "connection lost; what is published until it is back goes unseen"
                                      : reason);
-    ix_wheel_add(observer->loop->wheel, &c->retry, observer->loop->now_ns + RETRY_NS);
+    retry_later(c);
+}
+
+/* Whether a packet of QoS 2 is one of those handed on just now. */
+static bool is_repeated(struct client *c, uint16_t packet)
+{
+    for (size_t i = 0; i < PACKETS_KEPT && i < c->packet_count; i++)
+        if (c->packets[i] == packet)
+            return true;
+    c->packets[c->packet_count++ % PACKETS_KEPT] = packet;
+    return false;
 }
 
 static void on_message(void *owner, const struct ix_message *message)
 {
-    struct observed *o = ((struct client *)owner)->observed;
+    struct client *c = owner;
+    struct observed *o = c->observed;
+    if (o->is_ledger) {
+        struct ix_message own = *message;
+        own.duplicate = message->qos == 2 && is_repeated(c, message->packet);
+        o->observer->events.arrived(o->observer->context, &own, ix_clock_now(&o->observer->loop->clock));
+        return;
+    }
     o->observer->events.message(o->observer->context, o->id, message,
                                 ix_clock_now(&o->observer->loop->clock));
 }
@@ -141,22 +230,41 @@ static const struct ix_link_events link_events = {
     .message = on_message,
 };
 
-struct ix_observer *ix_observer_new(struct ix_loop *loop, uint64_t run,
+/* A socket that stays more than half full makes the broker wait, and in the end drop what is for us. */
+static void look_at(struct client *c)
+{
+    uint32_t waiting, room;
+    if (!c->link || !ix_protocol_mqtt.backlog(c->link, &waiting, &room) || waiting < room / 2) {
+        c->full_looks = 0;
+        return;
+    }
+    if (++c->full_looks < LOOKS_OF_OVERRUN)
+        return;
+    c->full_looks = 0;
+    c->observed->observer->segment->overruns++;
+    ix_log_repeat(IX_LOG_WARN, "observer", "messages arrive faster than they can be accounted for");
+}
+
+static void on_look(struct ix_wheel_entry *entry, uint64_t now_ns)
+{
+    struct ix_observer *observer = (struct ix_observer *)((char *)entry - offsetof(struct ix_observer, look));
+    for (struct observed *o = observer->subscriptions; o; o = o->next)
+        for (size_t i = 0; i < o->client_count; i++)
+            look_at(&o->clients[i]);
+    ix_wheel_add(observer->loop->wheel, &observer->look, now_ns + LOOK_NS);
+}
+
+struct ix_observer *ix_observer_new(struct ix_loop *loop, uint64_t run, struct ix_segment *segment,
                                     const struct ix_observer_events *events, void *context)
 {
     struct ix_observer *observer = ix_calloc(1, sizeof *observer);
     observer->loop = loop;
     observer->run = run;
+    observer->segment = segment;
     observer->events = *events;
     observer->context = context;
-    observer->spec = (struct ix_connection_spec){
-        .protocol = IX_PROTOCOL_MQTT,
-        .mqtt_version = 4,
-        .keep_alive_s = 60,
-        .clean_session = true,
-        .connect_timeout_ns = 10 * IX_S,
-        .max_inflight = 20,
-    };
+    observer->look.fire = on_look;
+    ix_wheel_add(loop->wheel, &observer->look, ix_loop_update(loop) + LOOK_NS);
     return observer;
 }
 
@@ -173,7 +281,9 @@ static void free_observed(struct observed *o)
             ix_protocol_mqtt.release(c->transport);
     }
     free(o->clients);
-    free(o->topic);
+    for (size_t i = 0; i < o->topic_count; i++)
+        free(o->topics[i]);
+    free(o->topics);
     free(o->username);
     free(o->password);
     free(o);
@@ -188,6 +298,7 @@ void ix_observer_free(struct ix_observer *observer)
         observer->subscriptions = o->next;
         free_observed(o);
     }
+    ix_wheel_cancel(observer->loop->wheel, &observer->look);
     free(observer);
 }
 
@@ -197,7 +308,19 @@ void ix_observer_subscribe(struct ix_observer *observer, const struct ix_observe
     o->observer = observer;
     o->ticket = s->ticket;
     o->id = s->id;
-    o->topic = ix_strdup(s->topic);
+    o->topics = ix_calloc(s->topic_count, sizeof *o->topics);
+    for (; o->topic_count < s->topic_count; o->topic_count++)
+        o->topics[o->topic_count] = ix_strdup(s->topics[o->topic_count]);
+    o->is_ledger = s->is_ledger;
+    o->spec = (struct ix_connection_spec){
+        .protocol = IX_PROTOCOL_MQTT,
+        .mqtt_version = s->is_ledger ? 5 : 4,
+        .keep_alive_s = 60,
+        .clean_session = !s->is_ledger,
+        .session_expiry_s = s->is_ledger ? LEDGER_SESSION_S : 0,
+        .connect_timeout_ns = 10 * IX_S,
+        .max_inflight = 20,
+    };
     o->username = ix_strdup(s->username);
     o->password = ix_strdup(s->password);
     o->qos = s->qos;
@@ -211,12 +334,10 @@ void ix_observer_subscribe(struct ix_observer *observer, const struct ix_observe
         c->observed = o;
         c->target = s->targets[i];
         c->retry.fire = on_retry;
-        snprintf(c->id, sizeof c->id, "iotix-observer-%08x-%llu-%zu", (unsigned)observer->run,
-                 (unsigned long long)s->id, i);
+        snprintf(c->id, sizeof c->id, "iotix-observer-%08x-%llu-%u-%zu", (unsigned)observer->run,
+                 (unsigned long long)s->id, observer->segment->worker, i);
         struct ix_error err;
-        if (ix_protocol_mqtt.open(observer->loop, &observer->spec, &c->target, &link_events, &c->transport,
-                                  &err) < 0) {
-            c->transport = NULL;
+        if (open_transport(c, &err) < 0) {
             answer(o, err.code, err.text);
             return;
         }

@@ -98,3 +98,73 @@ void ix_hello_deinit(struct ix_hello *hello)
     free(hello->allowed_env);
     memset(hello, 0, sizeof *hello);
 }
+
+void ix_texts_pack(const char *const *texts, size_t count, struct ix_buf *out)
+{
+    ix_pack_u32(out, (uint32_t)count);
+    for (size_t i = 0; i < count; i++)
+        ix_pack_str(out, texts[i]);
+}
+
+char **ix_texts_unpack(struct ix_reader *in, size_t *count)
+{
+    *count = 0;
+    size_t n = ix_read_u32(in);
+    if (in->bad || n > (size_t)(in->end - in->at) / 4)
+        return NULL;
+    char **texts = ix_calloc(n + 1, sizeof *texts);
+    for (; *count < n; (*count)++)
+        texts[*count] = ix_read_str(in);
+    return texts;
+}
+
+void ix_texts_free(char **texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+void ix_account_pack(const struct ix_account *a, struct ix_buf *out)
+{
+    ix_pack_u64(out, a->ticket);
+    ix_pack_u64(out, a->id);
+    ix_pack_u8(out, a->qos);
+    ix_pack_u8(out, a->is_shared);
+    ix_pack_u64(out, a->late_ns);
+    ix_pack_str(out, a->field);
+    ix_pack_str(out, a->username);
+    ix_pack_str(out, a->password);
+    ix_texts_pack((const char *const *)a->topics, a->topic_count, out);
+    ix_pack_u32(out, (uint32_t)a->target_count);
+    for (size_t i = 0; i < a->target_count; i++)
+        ix_target_pack(&a->targets[i], out);
+}
+
+bool ix_account_unpack(struct ix_account *a, struct ix_reader *in)
+{
+    *a = (struct ix_account){.ticket = ix_read_u64(in), .id = ix_read_u64(in)};
+    a->qos = ix_read_u8(in);
+    a->is_shared = ix_read_u8(in);
+    a->late_ns = ix_read_u64(in);
+    a->field = ix_read_str(in);
+    a->username = ix_read_str(in);
+    a->password = ix_read_str(in);
+    a->topics = ix_texts_unpack(in, &a->topic_count);
+    size_t targets = ix_read_u32(in);
+    if (in->bad || targets > (size_t)(in->end - in->at) / 12)
+        return false;
+    a->targets = ix_calloc(targets + 1, sizeof *a->targets);
+    for (; a->target_count < targets; a->target_count++)
+        ix_target_unpack(&a->targets[a->target_count], in);
+    return !in->bad && a->topic_count > 0;
+}
+
+void ix_account_deinit(struct ix_account *a)
+{
+    free(a->field);
+    free(a->username);
+    free(a->password);
+    ix_texts_free(a->topics, a->topic_count);
+    free(a->targets);
+}

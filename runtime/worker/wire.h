@@ -16,6 +16,9 @@ enum ix_wire_down {                      /* controller → worker */
                                             u32 count and the   targets; observers only. The result comes when
                                             every broker has accepted it */
                     IX_DOWN_UNSUBSCRIBE, /* u64 id */
+                    IX_DOWN_ACCOUNT,     /* ix_wire_account: observers only; the result comes as that of SUBSCRIBE */
+                    IX_DOWN_OBSERVE,     /* u64 ticket, u8 way, str field, u32 count and the topics:
+                                            ix_engine_observe; devices only */
                     IX_DOWN_PACE,        /* f64 interval_ns, f64 offset_ns: ix_engine_set_pace */
                     IX_DOWN_DRAIN,       /* u64 ns; answered by IX_UP_DRAINED */
                     IX_DOWN_EXIT,        /* nothing; the worker ends */
@@ -38,6 +41,7 @@ enum ix_wire_up {                  /* worker → controller */
 /* Descriptors of a worker. */
 #define IX_WORKER_PIPE_FD    3
 #define IX_WORKER_SEGMENT_FD 4
+#define IX_WORKER_LEDGER_FD  5
 
 enum ix_worker_role { IX_WORKER_DEVICES, IX_WORKER_OBSERVER };
 
@@ -57,6 +61,29 @@ struct ix_hello {
     char *options;       /* JSON object of t.options, for the scenario's generators and strategies */
     char *allowed_env;   /* names joined by "," */
 };
+
+/* A subscription whose messages an observer accounts for in the ledger. */
+struct ix_account {
+    uint64_t ticket, id;
+    uint8_t qos;
+    uint8_t is_shared; /* among several observers: the topics say so, too */
+    uint64_t late_ns;
+    char *field;
+    char *username, *password; /* "" none */
+    char **topics;
+    size_t topic_count;
+    struct ix_target *targets;
+    size_t target_count;
+};
+void ix_account_pack(const struct ix_account *account, struct ix_buf *out);
+/* Everything inside is then owned by *account; false: it is cut off. */
+bool ix_account_unpack(struct ix_account *account, struct ix_reader *in);
+void ix_account_deinit(struct ix_account *account);
+
+/* Texts behind their number; the caller frees them. NULL and *count 0 if cut off. */
+void ix_texts_pack(const char *const *texts, size_t count, struct ix_buf *out);
+char **ix_texts_unpack(struct ix_reader *in, size_t *count);
+void ix_texts_free(char **texts, size_t count);
 
 /* Hash of this binary, the same in all its processes. */
 uint64_t ix_wire_build(void);

@@ -5,6 +5,7 @@
 #include "loop/child.h"
 #include "loop/frame.h"
 #include "script/script.h"
+#include "worker/accountant.h"
 #include "worker/observer.h"
 #include "worker/wire.h"
 
@@ -29,6 +30,8 @@ struct worker {
     struct ix_script *script;
     struct ix_engine *engine;
     struct ix_observer *observer;
+    struct ix_ledger *ledger; /* NULL: nothing is observed */
+    struct ix_accountant *accountant;
     struct ix_wheel_entry housekeeping;
     struct ix_buf out; /* frames are built here */
     unsigned failures; /* reported in this second */
@@ -125,6 +128,11 @@ static void on_observed(void *context, uint64_t id, const struct ix_message *m, 
     ix_pack_str(&w->out, m->topic);
     ix_pack_bytes(&w->out, m->payload, m->len);
     send_frame(w, IX_UP_MESSAGE);
+}
+
+static void on_arrived(void *context, const struct ix_message *message, uint64_t at_ns)
+{
+    ix_accountant_message(((struct worker *)context)->accountant, message, at_ns);
 }
 
 static void on_subscription_ready(void *context, uint64_t ticket, int code, const char *message)
@@ -235,8 +243,10 @@ static int on_hello(struct worker *w, struct ix_reader *in, struct ix_error *err
     ix_log_set_level(w->hello.log_level);
     ix_log_set_sink(log_sink, w);
     if (w->hello.role == IX_WORKER_OBSERVER) {
-        static const struct ix_observer_events events = {on_subscription_ready, on_observed};
-        w->observer = ix_observer_new(&w->loop, w->hello.run, &events, w);
+        static const struct ix_observer_events events = {on_subscription_ready, on_observed, on_arrived};
+        w->segment->is_observer = 1;
+        w->segment->away = 0; /* a predecessor's clients went with it */
+        w->observer = ix_observer_new(&w->loop, w->hello.run, w->segment, &events, w);
     } else {
         code = start_devices(w, err);
         if (code < 0)
@@ -356,7 +366,8 @@ static void on_subscribe(struct worker *w, struct ix_reader *in)
     ix_observer_subscribe(w->observer, &(struct ix_observer_subscription){
                                            .ticket = ticket,
                                            .id = id,
-                                           .topic = topic,
+                                           .topics = (const char *const *)&topic,
+                                           .topic_count = 1,
                                            .qos = qos,
                                            .username = username,
                                            .password = password,
@@ -367,6 +378,65 @@ static void on_subscribe(struct worker *w, struct ix_reader *in)
     free(topic);
     free(username);
     free(password);
+}
+
+static int need_ledger(struct worker *w, struct ix_error *err)
+{
+    if (!w->ledger)
+        w->ledger = ix_ledger_map(IX_WORKER_LEDGER_FD, true, err);
+    return w->ledger ? 0 : err->code;
+}
+
+static int on_account(struct worker *w, struct ix_reader *in, struct ix_error *err)
+{
+    struct ix_account a;
+    int code = ix_account_unpack(&a, in) ? need_ledger(w, err) : ix_fail(err, -EPROTO, "ACCOUNT is cut off");
+    if (code == 0 && !w->accountant)
+        w->accountant = ix_accountant_new(&(struct ix_accounting){.ledger = w->ledger,
+                                                                  .segment = w->segment,
+                                                                  .field = a.field,
+                                                                  .late_ns = a.late_ns,
+                                                                  .is_shared = a.is_shared});
+    w->segment->accounts = code == 0;
+    if (code == 0)
+        ix_observer_subscribe(w->observer, &(struct ix_observer_subscription){
+                                               .ticket = a.ticket,
+                                               .id = a.id,
+                                               .topics = (const char *const *)a.topics,
+                                               .topic_count = a.topic_count,
+                                               .qos = a.qos,
+                                               .is_ledger = true,
+                                               .username = a.username,
+                                               .password = a.password,
+                                               .targets = a.targets,
+                                               .target_count = a.target_count,
+                                           });
+    ix_account_deinit(&a);
+    return code;
+}
+
+static int on_observe(struct worker *w, struct ix_reader *in, struct ix_error *err)
+{
+    uint64_t ticket = ix_read_u64(in);
+    uint8_t way = ix_read_u8(in);
+    char *field = ix_read_str(in);
+    size_t count;
+    char **topics = ix_texts_unpack(in, &count);
+    int code = need_ledger(w, err);
+    struct ix_error why = {0};
+    if (code == 0) {
+        int refused = ix_engine_observe(w->engine,
+                                        &(struct ix_observation){.ledger = w->ledger,
+                                                                 .way = way,
+                                                                 .field = field,
+                                                                 .filters = (const char *const *)topics,
+                                                                 .filter_count = count},
+                                        &why);
+        send_result(w, ticket, refused, why.text, "", 0);
+    }
+    ix_texts_free(topics, count);
+    free(field);
+    return code;
 }
 
 static void on_pace(struct worker *w, struct ix_reader *in)
@@ -408,6 +478,10 @@ static void on_frame(void *context, uint8_t type, const void *payload, size_t le
         on_pace(w, &in);
     else if (type == IX_DOWN_DRAIN && devices)
         ix_engine_drain(w->engine, ix_read_u64(&in), on_drained, w);
+    else if (type == IX_DOWN_OBSERVE && devices)
+        code = on_observe(w, &in, &err);
+    else if (type == IX_DOWN_ACCOUNT && observes)
+        code = on_account(w, &in, &err);
     else if (type == IX_DOWN_SUBSCRIBE && observes)
         on_subscribe(w, &in);
     else if (type == IX_DOWN_UNSUBSCRIBE && observes)
@@ -452,6 +526,8 @@ int ix_worker_main(int argc, char **argv)
     ix_wheel_cancel(w.loop.wheel, &w.housekeeping);
     ix_engine_free(w.engine);
     ix_observer_free(w.observer);
+    ix_accountant_free(w.accountant);
+    ix_ledger_unmap(w.ledger);
     ix_script_free(w.script);
     ix_pipe_free(w.pipe);
     w.loop.turn_counter = &w.loop.own_turns;

@@ -1,0 +1,40 @@
+/* The delivery ledger when it is closed: what became of every message that was sent with a sequence.
+ *
+ *   sent = delivered + lost + inFlight          for all, for each group and QoS, for each device
+ *
+ * neverSent, inDoubt, duplicated, reordered, late and stale stand beside it (metrics/ledger.h). Reads every slot
+ * once: 96 bytes a stream. */
+#ifndef IX_CONTROL_DELIVERY_H
+#define IX_CONTROL_DELIVERY_H
+
+#include "control/snapshot.h"
+#include "metrics/ledger.h"
+
+#include <jansson.h>
+
+#define IX_DELIVERY_WORST 20 /* devices that are listed */
+
+/* How the observers fared. */
+struct ix_delivery_facts {
+    const char *const *topics;
+    size_t topic_count;
+    int qos;
+    uint64_t late_ns; /* 0: not judged */
+    size_t observers; /* more than one: they share the subscription, and order is not judged */
+    uint64_t observer_restarts, overruns, away_ns;
+    bool settled; /* nothing arrived any more; else what is above the last arrival of a stream is in flight */
+    bool away;    /* an observer is without its subscription: what the broker keeps for it is in flight */
+};
+
+/* Names a device of a group; the caller frees it. */
+typedef char *ix_delivery_name(void *context, const char *group, uint64_t index);
+
+/* The object "delivery" of result.schema.json; the counters of `totals` (all and groups) become those of the
+ * ledger. */
+json_t *ix_delivery_close(const struct ix_ledger *ledger, const struct ix_delivery_facts *facts,
+                          ix_delivery_name *name, void *context, struct ix_snapshot *totals);
+
+/* A figure of the object's "total"; 0 where it has none. */
+uint64_t ix_delivery_count(const json_t *delivery, const char *name);
+
+#endif
