@@ -154,11 +154,16 @@ static void put_line(json_t *object, const struct line *l)
     const struct {
         const char *name;
         uint64_t value;
-    } figures[] = {{"neverSent", l->never_sent},   {"sent", l->sent},
-                   {"delivered", l->delivered},    {"lost", l->lost},
-                   {"inFlight", l->in_flight},     {"inDoubt", l->in_doubt},
-                   {"duplicated", l->duplicated},  {"reordered", l->reordered},
-                   {"late", l->late},              {"stale", l->stale}};
+    } figures[] = {{"neverSent", l->never_sent},
+                   {"sent", l->sent},
+                   {"delivered", l->delivered},
+                   {"lost", l->lost},
+                   {"inFlight", l->in_flight},
+                   {"inDoubt", l->in_doubt},
+                   {"duplicated", l->duplicated},
+                   {"reordered", l->reordered},
+                   {"late", l->late},
+                   {"stale", l->stale}};
     for (size_t i = 0; i < IX_ARRAY_LEN(figures); i++)
         json_object_set_new(object, figures[i].name, json_integer((json_int_t)figures[i].value));
 }
@@ -170,7 +175,8 @@ static json_t *parts_of(const struct closing *c)
         const struct part *part = &c->parts[i];
         if (!part->group)
             continue;
-        json_t *object = json_pack("{s:s, s:i}", "group", c->ledger->groups[part->group - 1], "qos", part->qos);
+        json_t *object =
+            json_pack("{s:s, s:i}", "group", c->ledger->groups[part->group - 1], "qos", part->qos);
         put_line(object, &part->line);
         json_array_append_new(parts, object);
     }
@@ -185,7 +191,8 @@ static json_t *devices_of(struct closing *c, ix_delivery_name *name, void *conte
         const struct device *d = &c->devices[i];
         const char *group = c->ledger->groups[d->group - 1];
         char *id = name(context, group, d->index);
-        json_t *object = json_pack("{s:s, s:s, s:I}", "id", id, "group", group, "index", (json_int_t)d->index);
+        json_t *object =
+            json_pack("{s:s, s:s, s:I}", "id", id, "group", group, "index", (json_int_t)d->index);
         put_line(object, &d->line);
         json_array_append_new(worst, object);
         free(id);
@@ -198,12 +205,12 @@ static json_t *observers_of(const struct ix_delivery_facts *facts)
     json_t *topics = json_array();
     for (size_t i = 0; i < facts->topic_count; i++)
         json_array_append_new(topics, json_string(facts->topics[i]));
-    return json_pack("{s:o, s:i, s:I, s:o, s:b, s:b, s:I, s:I, s:f}", "topics", topics, "qos", facts->qos, "count",
-                     (json_int_t)facts->observers, "lateAfterMs",
+    return json_pack("{s:o, s:i, s:I, s:o, s:b, s:b, s:I, s:I, s:f}", "topics", topics, "qos", facts->qos,
+                     "count", (json_int_t)facts->observers, "lateAfterMs",
                      facts->late_ns ? json_real((double)facts->late_ns / 1e6) : json_null(), "orderJudged",
                      facts->observers == 1, "settled", facts->settled, "restarts",
-                     (json_int_t)facts->observer_restarts, "overruns", (json_int_t)facts->overruns, "awaySeconds",
-                     (double)facts->away_ns / 1e9);
+                     (json_int_t)facts->observer_restarts, "overruns", (json_int_t)facts->overruns,
+                     "awaySeconds", (double)facts->away_ns / 1e9);
 }
 
 /* ---- into the totals ---- */
@@ -246,8 +253,11 @@ json_t *ix_delivery_close(const struct ix_ledger *ledger, const struct ix_delive
     static const struct {
         const char *name;
         enum ix_counter counter;
-    } beside[] = {{"unwatched", IX_C_D_UNWATCHED}, {"corrupt", IX_C_D_CORRUPT},   {"unknown", IX_C_D_UNKNOWN},
-                  {"foreign", IX_C_D_FOREIGN},     {"retained", IX_C_D_RETAINED}};
+    } beside[] = {{"unwatched", IX_C_D_UNWATCHED},
+                  {"corrupt", IX_C_D_CORRUPT},
+                  {"unknown", IX_C_D_UNKNOWN},
+                  {"foreign", IX_C_D_FOREIGN},
+                  {"retained", IX_C_D_RETAINED}};
     for (size_t i = 0; i < IX_ARRAY_LEN(beside); i++)
         json_object_set_new(total, beside[i].name,
                             json_integer((json_int_t)totals->all.counters[beside[i].counter]));

@@ -118,8 +118,8 @@ static void fill_docs(void)
     if (docs[0].name)
         return;
     for (size_t i = 0; i < IX_C_COUNT; i++)
-        docs[i] = (struct ix_metric_doc){ix_counter_names[i], is_gauge(i) ? IX_METRIC_GAUGE : IX_METRIC_COUNTER,
-                                         counter_docs[i]};
+        docs[i] = (struct ix_metric_doc){ix_counter_names[i],
+                                         is_gauge(i) ? IX_METRIC_GAUGE : IX_METRIC_COUNTER, counter_docs[i]};
     for (size_t i = 0; i < IX_T_COUNT; i++)
         docs[FIRST_TREND + i] = (struct ix_metric_doc){ix_trend_names[i], IX_METRIC_TREND, trend_docs[i]};
     for (size_t i = 0; i < IX_D_STATUS_COUNT; i++) {

@@ -33,7 +33,8 @@ static const struct operation operations[] = {
     {"subscribe.open", "topic qos limit username password", ix_op_subscribe_open},
     {"subscribe.stats", "id", ix_op_subscribe_stats},
     {"subscribe.close", "id", ix_op_subscribe_close},
-    {"observe.open", "topics qos observers lateAfterMs settleMs carry field username password", ix_op_observe_open},
+    {"observe.open", "topics qos observers lateAfterMs settleMs carry field username password",
+     ix_op_observe_open},
     {"http.request", "method url headers body timeoutMs", ix_op_http_request},
 };
 

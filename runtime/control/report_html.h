@@ -10,5 +10,7 @@ extern const char ix_html_style[];
 void ix_html_plots(const struct ix_result *result, struct ix_buf *out);
 /* Connections, messages, times, groups, dropouts, metrics of scripts, events, the run itself. */
 void ix_html_tables(const struct ix_result *result, struct ix_buf *out);
+/* What observers saw of the messages; nothing without observers. */
+void ix_html_delivery(const struct ix_result *result, struct ix_buf *out);
 
 #endif

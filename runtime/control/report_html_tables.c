@@ -334,6 +334,7 @@ void ix_html_tables(const struct ix_result *result, struct ix_buf *out)
     put_messages(result, out);
     put_connections(result, out);
     ix_buf_str(out, "</div>");
+    ix_html_delivery(result, out);
     put_times(&result->final, out);
     put_groups(&result->final, out);
     put_dropouts(result, out);

@@ -56,13 +56,14 @@ static void set_figures(json_t *object, const struct ix_result *result)
     const struct ix_snapshot *final = &result->final;
     json_t *groups = json_array(), *custom = json_array(), *dropouts = json_array();
     for (size_t i = 0; i < final->group_count; i++)
-        json_array_append_new(groups, ix_json_totals(&final->groups[i]));
+        json_array_append_new(groups, ix_json_totals(&final->groups[i], final->observed));
     for (size_t i = 0; i < final->custom_count; i++)
         json_array_append_new(custom, ix_json_custom(&final->custom[i]));
     for (size_t i = 0; i < result->dropout_count; i++)
         json_array_append_new(dropouts, ix_json_dropout(&result->dropouts[i]));
-    json_object_set_new(object, "totals", ix_json_totals(&final->all));
+    json_object_set_new(object, "totals", ix_json_totals(&final->all, final->observed));
     json_object_set_new(object, "peakConnectsPerSecond", json_real(result->series.peak_connects_per_s));
+    json_object_set_new(object, "delivery", result->delivery ? json_incref(result->delivery) : json_null());
     json_object_set_new(object, "groups", groups);
     json_object_set_new(object, "metrics", custom);
     json_object_set_new(object, "dropouts", dropouts);

@@ -153,17 +153,17 @@ static json_t *devices(const struct ix_totals *totals)
                      (json_int_t)totals->connected, "byStatus", by_status);
 }
 
-json_t *ix_json_totals(const struct ix_totals *totals)
+json_t *ix_json_totals(const struct ix_totals *totals, bool observed)
 {
     json_t *object = json_object(), *counters = json_object(), *reasons = json_array(),
            *trends = json_object();
-    for (size_t c = 0; c < IX_C_COUNT; c++)
+    for (size_t c = 0; c < (observed ? IX_C_COUNT : IX_C_D_SENT); c++)
         json_object_set_new(counters, ix_counter_names[c], count(totals->counters[c]));
     for (size_t r = 0; r < IX_SEGMENT_REASONS && totals->reasons[r].text[0]; r++)
         json_array_append_new(reasons,
                               json_pack("{s:o,s:o}", "reason", ix_report_string(totals->reasons[r].text),
                                         "count", count(totals->reasons[r].count)));
-    for (size_t t = 0; t < IX_T_COUNT; t++)
+    for (size_t t = 0; t < (observed ? IX_T_COUNT : IX_T_DELIVERY); t++)
         json_object_set_new(trends, ix_trend_names[t], trend(&totals->trends[t]));
     if (totals->group[0]) {
         json_object_set_new(object, "group", ix_report_string(totals->group));

@@ -9,8 +9,8 @@
 #include "control/journal.h"
 #include "control/models.h"
 #include "control/run.h"
-#include "metrics/mark.h"
 #include "control/source_choice.h"
+#include "metrics/mark.h"
 #include "script/script.h"
 
 enum run_phase { RUN_STARTING, RUN_RUNNING, RUN_DRAINING, RUN_STOPPING, RUN_DONE };
@@ -94,18 +94,18 @@ bool ix_run_observer_frame(struct ix_run *run, uint8_t type, struct ix_reader *i
 void ix_run_observers_free(struct ix_run *run);
 
 /* run_ledger.c: the delivery ledger. */
-#define IX_OBSERVERS_MAX  64
-#define IX_TOPICS_MAX     64
-#define IX_LEDGER_TICKET  (UINT64_MAX - 1) /* of requests to workers */
-#define IX_SETTLE_NS      (2ull * 1000000000)
+#define IX_OBSERVERS_MAX 64
+#define IX_TOPICS_MAX    64
+#define IX_LEDGER_TICKET (UINT64_MAX - 1) /* of requests to workers */
+#define IX_SETTLE_NS     (2ull * 1000000000)
 
 struct ix_observe {
     char **topics; /* filters that do not overlap */
     size_t topic_count;
     int qos;
-    size_t observers;    /* processes; more than one share the subscription */
-    uint64_t late_ns;    /* after the due instant; 0: not judged */
-    uint64_t settle_ns;  /* so long after the last arrival what is missing is lost */
+    size_t observers;   /* processes; more than one share the subscription */
+    uint64_t late_ns;   /* after the due instant; 0: not judged */
+    uint64_t settle_ns; /* so long after the last arrival what is missing is lost */
     enum ix_mark_way way;
     char *field;
     char *username, *password; /* "" none */

@@ -20,7 +20,7 @@ enum ledger_phase {
 struct ix_run_ledger {
     struct ix_run *run;
     enum ledger_phase phase;
-    uint64_t ticket;          /* of the scenario's call; 0: it has its answer */
+    uint64_t ticket; /* of the scenario's call; 0: it has its answer */
     void (*opened)(struct ix_run *run, int code, const char *message); /* instead of a ticket */
     uint32_t observers[IX_OBSERVERS_MAX];
     size_t observer_count;
@@ -117,14 +117,17 @@ static void tell_publishers(struct ix_run_ledger *l)
 static int check(struct ix_run *run, const struct ix_observe *spec, struct ix_error *err)
 {
     if (run->ledger)
-        return ix_fail(err, -EALREADY,
-                       "the run is observed already; give all topics in one call: topics = { \"a/#\", \"b/#\" }");
+        return ix_fail(
+            err, -EALREADY,
+            "the run is observed already; give all topics in one call: topics = { \"a/#\", \"b/#\" }");
     if (run->brokers.target_count == 0)
         return ix_fail(err, -EDESTADDRREQ, "no broker to observe: the run has none of its own; use --broker");
     for (size_t i = 0; i < spec->topic_count; i++) {
         if (!ix_topic_is_filter(spec->topics[i]))
-            return ix_fail(err, -EBADMSG, "\"%s\" is no topic filter: + stands for a whole level, # for the rest "
-                           "and ends it", spec->topics[i]);
+            return ix_fail(err, -EBADMSG,
+                           "\"%s\" is no topic filter: + stands for a whole level, # for the rest "
+                           "and ends it",
+                           spec->topics[i]);
         for (size_t k = 0; k < i; k++)
             if (ix_topic_overlap(spec->topics[i], spec->topics[k]))
                 return ix_fail(err, -EBADMSG,

@@ -258,6 +258,8 @@ static void put_times(struct ix_page *page, const struct ix_snapshot *final)
     put_times_row(page, "publish service", &trends[IX_T_SERVICE], &few);
     put_times_row(page, "publish lateness", &trends[IX_T_LATENESS], &few);
     put_times_row(page, "receive latency", &trends[IX_T_RECEIVE], &few);
+    put_times_row(page, "delivery latency", &trends[IX_T_DELIVERY], &few);
+    put_times_row(page, "delivery transit", &trends[IX_T_TRANSIT], &few);
     put_times_row(page, "connect time", &trends[IX_T_CONNECT], &few);
     put_times_row(page, "outage", &trends[IX_T_OUTAGE], &few);
     put_times_row(page, "schedule lateness", &trends[IX_T_SCHEDULE], &few);
@@ -405,6 +407,7 @@ void ix_page_figures(struct ix_page *page, const struct ix_result *result)
     put_devices(page, &result->final);
     put_connections(page, result);
     put_messages(page, result);
+    ix_page_delivery(page, result);
     put_times(page, &result->final);
     put_dropouts(page, result);
     put_custom(page, &result->final);

@@ -41,5 +41,7 @@ void ix_page_wrapped(struct ix_buf *out, const char *text, size_t indent);
 
 /* The sections of figures (summary_figures.c). */
 void ix_page_figures(struct ix_page *page, const struct ix_result *result);
+/* What observers saw of the messages (summary_delivery.c). */
+void ix_page_delivery(struct ix_page *page, const struct ix_result *result);
 
 #endif

@@ -41,14 +41,15 @@ void ix_engine_set_pace(struct ix_engine *engine, double interval_ns, double off
 struct ix_observation {
     struct ix_ledger *ledger; /* mapped writable; stays the caller's */
     enum ix_mark_way way;
-    const char *field; /* name of the payload's field that carries the mark */
+    const char *field;          /* name of the payload's field that carries the mark */
     const char *const *filters; /* of topics */
     size_t filter_count;
 };
 /* From now on messages to such topics carry a mark (metrics/mark.h) and are counted in the ledger. Those that can't
  * carry one count as unwatched. -EEXIST: a model has an attribute of the field's name. Once for an engine, before
  * its first group or later. */
-int ix_engine_observe(struct ix_engine *engine, const struct ix_observation *observation, struct ix_error *err);
+int ix_engine_observe(struct ix_engine *engine, const struct ix_observation *observation,
+                      struct ix_error *err);
 
 /* Applies one record. Those of a group may come in any order, but its spec first; repeats, and records older
  * than the one applied for their key, are ignored. On error the group is as before and the message says why;

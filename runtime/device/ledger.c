@@ -32,8 +32,8 @@ static uint32_t place_of(const struct ix_group *group, uint16_t stream)
     return group->model->connection.combined ? 0 : stream - 1u;
 }
 
-static void fill(struct ix_ledger_slot *slot, const struct ix_device *d, uint16_t ledger_group, uint16_t stream,
-                 int qos)
+static void fill(struct ix_ledger_slot *slot, const struct ix_device *d, uint16_t ledger_group,
+                 uint16_t stream, int qos)
 {
     slot->index = d->row->index;
     slot->stream = stream;
@@ -121,8 +121,9 @@ static uint32_t late_us(uint64_t due_ns, uint64_t now_ns)
 }
 
 /* `out` = the message with its mark; false: it can't carry one. */
-static bool put_mark(struct ix_engine_ledger *ledger, const struct ix_device *d, const struct ix_message *message,
-                     const struct ix_mark *mark, char text[IX_MARK_LEN + 1], struct ix_message *out)
+static bool put_mark(struct ix_engine_ledger *ledger, const struct ix_device *d,
+                     const struct ix_message *message, const struct ix_mark *mark, char text[IX_MARK_LEN + 1],
+                     struct ix_message *out)
 {
     *out = *message;
     bool version_5 = d->group->model->connection.mqtt_version == 5 &&
@@ -191,10 +192,11 @@ int ix_ledger_check_group(const struct ix_group *group, struct ix_error *err)
     for (size_t i = 0; i < group->model->attribute_count; i++)
         if (strlen(group->model->attributes[i].name) + 4 == ledger->key_len &&
             strncmp(group->model->attributes[i].json_key, ledger->key, ledger->key_len - 1) == 0)
-            return ix_fail(err, -EINVAL,
-                           "model \"%s\" has an attribute \"%s\" of its own, where observed messages carry their "
-                           "sequence: choose another name by `field` of t:observe",
-                           group->model->id, group->model->attributes[i].name);
+            return ix_fail(
+                err, -EINVAL,
+                "model \"%s\" has an attribute \"%s\" of its own, where observed messages carry their "
+                "sequence: choose another name by `field` of t:observe",
+                group->model->id, group->model->attributes[i].name);
     return 0;
 }
 
@@ -214,7 +216,8 @@ void ix_ledger_take_over(struct ix_engine *engine)
     segment->ledger_pending = 0;
 }
 
-int ix_engine_observe(struct ix_engine *engine, const struct ix_observation *observation, struct ix_error *err)
+int ix_engine_observe(struct ix_engine *engine, const struct ix_observation *observation,
+                      struct ix_error *err)
 {
     struct ix_engine_ledger *ledger = &engine->ledger;
     if (ledger->map)

@@ -76,8 +76,8 @@ bool ix_ledger_take(struct ix_ledger *ledger, struct ix_ledger_taker *taker, uin
         do {
             if (chunk > most || most - chunk < chunks)
                 return false;
-        } while (!__atomic_compare_exchange_n(&ledger->chunks, &chunk, chunk + chunks, false, __ATOMIC_ACQ_REL,
-                                              __ATOMIC_RELAXED));
+        } while (!__atomic_compare_exchange_n(&ledger->chunks, &chunk, chunk + chunks, false,
+                                              __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
         taker->next = chunk * IX_LEDGER_CHUNK;
         taker->end = taker->next + chunks * IX_LEDGER_CHUNK;
     }

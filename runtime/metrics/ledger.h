@@ -24,12 +24,12 @@
 #define IX_LEDGER_CHILDREN UINT16_MAX /* stream of a gateway's children */
 
 struct ix_ledger_slot {
-    uint16_t group;      /* 1 + place in the ledger's groups; 0: unused */
-    uint16_t stream;     /* 1 + stream of telemetry, IX_LEDGER_CHILDREN, or 0: publishes of scripts, answers */
-    uint32_t index;      /* of the device in its group */
-    uint32_t more;       /* 1 + the device's next slot outside of its block; 0: none */
-    uint8_t qos;         /* of its messages */
-    uint8_t doubt;       /* sequence `sent` may have been sent: its publisher died meanwhile */
+    uint16_t group;  /* 1 + place in the ledger's groups; 0: unused */
+    uint16_t stream; /* 1 + stream of telemetry, IX_LEDGER_CHILDREN, or 0: publishes of scripts, answers */
+    uint32_t index;  /* of the device in its group */
+    uint32_t more;   /* 1 + the device's next slot outside of its block; 0: none */
+    uint8_t qos;     /* of its messages */
+    uint8_t doubt;   /* sequence `sent` may have been sent: its publisher died meanwhile */
     uint8_t reserved[2]; /* zero */
     uint64_t sent;       /* sequences that were handed to the protocol: 0 … sent − 1 */
     uint64_t never_sent; /* messages that came due and were not sent */
@@ -41,18 +41,18 @@ struct ix_ledger_entry {
     uint32_t high;      /* 1 + the highest sequence that arrived; 0: none did */
     uint32_t delivered; /* sequences that arrived at least once */
     uint32_t duplicated;
-    uint32_t reordered;                        /* first arrivals after a higher sequence */
-    uint32_t late;                             /* first arrivals after more than the limit */
-    uint32_t stale;                            /* below the window: a duplicate, or late; not known which */
-    uint32_t reserved;                         /* zero */
-    uint64_t window[IX_LEDGER_WINDOW / 64];    /* bit s mod 256: sequence s arrived */
+    uint32_t reordered;                     /* first arrivals after a higher sequence */
+    uint32_t late;                          /* first arrivals after more than the limit */
+    uint32_t stale;                         /* below the window: a duplicate, or late; not known which */
+    uint32_t reserved;                      /* zero */
+    uint64_t window[IX_LEDGER_WINDOW / 64]; /* bit s mod 256: sequence s arrived */
 };
 _Static_assert(sizeof(struct ix_ledger_entry) == 64, "what README says of memory");
 
 struct ix_ledger {
     uint64_t magic;
-    uint32_t run;    /* tag of the run, part of every mark */
-    uint32_t chunks; /* taken by publishers */
+    uint32_t run;                      /* tag of the run, part of every mark */
+    uint32_t chunks;                   /* taken by publishers */
     char groups[IX_LEDGER_GROUPS][64]; /* ids, written by the controller before their devices exist */
     struct ix_ledger_slot slots[IX_LEDGER_SLOTS];
     struct ix_ledger_entry entries[IX_LEDGER_SLOTS];

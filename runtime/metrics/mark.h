@@ -41,7 +41,7 @@ void ix_mark_insert(struct ix_buf *out, const char *payload, size_t len, const c
                     const struct ix_mark *mark);
 
 enum ix_mark_state {
-    IX_MARK_NONE,    /* of no iotix, or unobserved */
+    IX_MARK_NONE, /* of no iotix, or unobserved */
     IX_MARK_GOOD,
     IX_MARK_CORRUPT, /* there is a mark (or the rest of one of `run`), but not as it was sent */
 };

@@ -73,8 +73,8 @@ static char *read_mark(const mosquitto_property *properties)
 {
     char *name = NULL, *value = NULL;
     bool again = false;
-    while ((properties = mosquitto_property_read_string_pair(properties, MQTT_PROP_USER_PROPERTY, &name, &value,
-                                                             again)) != NULL) {
+    while ((properties = mosquitto_property_read_string_pair(properties, MQTT_PROP_USER_PROPERTY, &name,
+                                                             &value, again)) != NULL) {
         bool found = strcmp(name, IX_MARK_FIELD) == 0;
         free(name);
         if (found)

@@ -38,10 +38,11 @@ struct ix_message {
     size_t len;
     int qos;
     bool retain;
-    bool duplicate;  /* received ones only, and only where the library tells (MQTT: never) */
-    uint16_t stream; /* of the sender: 1 + its place in the model's telemetry, UINT16_MAX: a gateway's children;
+    bool duplicate; /* received ones only, and only where the library tells (MQTT: never) */
+    uint16_t
+        stream; /* of the sender: 1 + its place in the model's telemetry, UINT16_MAX: a gateway's children;
                         0: none of these */
-    uint16_t packet; /* received ones only: the packet's id on its connection; 0: QoS 0 */
+    uint16_t packet;  /* received ones only: the packet's id on its connection; 0: QoS 0 */
     const char *mark; /* MQTT 5: value of the user property IX_MARK_FIELD; NULL: none */
 };
 

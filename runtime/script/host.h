@@ -28,6 +28,7 @@
  *  check.add        name passed tags{}? → {}
  *  event.add        name data? → {}
  *  subscribe.open   topic qos? limit? username? password? → later: id
+ *  observe.open     topics[] qos? observers? lateAfterMs? settleMs? carry? field? username? password? → later: {}
  *  subscribe.stats  id → received dropped · subscribe.close id → {}
  *  http.request     method url headers{}? body? timeoutMs? → later: status headers{} body latencyMs
  *

@@ -56,8 +56,8 @@ static struct ix_group_metrics *metrics_of(struct ix_accountant *a, uint16_t gro
     return *metrics;
 }
 
-static void note_times(struct ix_accountant *a, struct ix_ledger_entry *entry, struct ix_group_metrics *metrics,
-                       const struct ix_mark *mark, uint64_t now_ns)
+static void note_times(struct ix_accountant *a, struct ix_ledger_entry *entry,
+                       struct ix_group_metrics *metrics, const struct ix_mark *mark, uint64_t now_ns)
 {
     uint64_t sent = mark->sent_us * 1000, due = sent - (uint64_t)mark->late_us * 1000;
     uint64_t latency = now_ns > due ? now_ns - due : 0;
@@ -76,7 +76,7 @@ static void account(struct ix_accountant *a, struct ix_ledger_entry *entry, stru
     uint32_t duplicated = entry->duplicated;
     switch (ix_ledger_arrive(entry, mark->sequence)) {
     case IX_ARRIVED_REORDERED:
-        metrics->counters[IX_C_D_REORDERED]++;
+        metrics->counters[IX_C_D_REORDERED] += !a->accounting.is_shared;
         metrics->counters[IX_C_D_DELIVERED]++;
         note_times(a, entry, metrics, mark, now_ns);
         break;
@@ -118,8 +118,8 @@ void ix_accountant_message(struct ix_accountant *a, const struct ix_message *mes
         ungrouped[IX_C_D_RETAINED]++;
         return;
     }
-    enum ix_mark_state state = ix_mark_read(message->payload, message->len, message->mark, a->key, a->key_len,
-                                            ledger->run, &mark);
+    enum ix_mark_state state =
+        ix_mark_read(message->payload, message->len, message->mark, a->key, a->key_len, ledger->run, &mark);
     if (state != IX_MARK_GOOD) {
         ungrouped[state == IX_MARK_CORRUPT ? IX_C_D_CORRUPT : IX_C_D_FOREIGN]++;
         return;

@@ -20,6 +20,7 @@ struct ix_accountant *ix_accountant_new(const struct ix_accounting *accounting);
 void ix_accountant_free(struct ix_accountant *accountant);
 /* A message that arrived at `now_ns`. One of QoS 2 whose `duplicate` says that its packet was there before counts
  * once: the library hands on what it should have told apart. */
-void ix_accountant_message(struct ix_accountant *accountant, const struct ix_message *message, uint64_t now_ns);
+void ix_accountant_message(struct ix_accountant *accountant, const struct ix_message *message,
+                           uint64_t now_ns);
 
 #endif

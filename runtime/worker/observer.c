@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RETRY_NS (1 * IX_S)
-#define READY_NS (10 * IX_S)
-#define LEDGER_RETRY_NS   (100 * IX_MS)
-#define LEDGER_SESSION_S  120
-#define LOOK_NS           (100 * IX_MS)
-#define LOOKS_OF_OVERRUN  10 /* in a row */
-#define PACKETS_KEPT      32
+#define RETRY_NS         (1 * IX_S)
+#define READY_NS         (10 * IX_S)
+#define LEDGER_RETRY_NS  (100 * IX_MS)
+#define LEDGER_SESSION_S 120
+#define LOOK_NS          (100 * IX_MS)
+#define LOOKS_OF_OVERRUN 10 /* in a row */
+#define PACKETS_KEPT     32
 
 struct observed;
 
@@ -23,8 +23,8 @@ struct client {
     struct ix_transport *transport;
     struct ix_link *link;
     struct ix_wheel_entry retry;
-    bool accepted; /* all topics were accepted at least once */
-    size_t answers;   /* of topics, on this connection */
+    bool accepted;          /* all topics were accepted at least once */
+    size_t answers;         /* of topics, on this connection */
     uint64_t away_since_ns; /* 0: it is subscribed, or never was */
     unsigned full_looks;
     uint16_t packets[PACKETS_KEPT]; /* of QoS 2, the latest */
@@ -75,7 +75,8 @@ static const struct ix_link_events link_events;
 static int open_transport(struct client *c, struct ix_error *err)
 {
     struct observed *o = c->observed;
-    int code = ix_protocol_mqtt.open(o->observer->loop, &o->spec, &c->target, &link_events, &c->transport, err);
+    int code =
+        ix_protocol_mqtt.open(o->observer->loop, &o->spec, &c->target, &link_events, &c->transport, err);
     if (code < 0)
         c->transport = NULL;
     return code;
@@ -84,7 +85,8 @@ static int open_transport(struct client *c, struct ix_error *err)
 static void retry_later(struct client *c)
 {
     struct ix_loop *loop = c->observed->observer->loop;
-    ix_wheel_add(loop->wheel, &c->retry, loop->now_ns + (c->observed->is_ledger ? LEDGER_RETRY_NS : RETRY_NS));
+    ix_wheel_add(loop->wheel, &c->retry,
+                 loop->now_ns + (c->observed->is_ledger ? LEDGER_RETRY_NS : RETRY_NS));
 }
 
 static void connect_client(struct client *c)
@@ -127,7 +129,8 @@ static void on_connected(void *owner, bool session_present)
     c->answers = 0;
     for (size_t i = 0; i < o->topic_count && c->link; i++)
         if (ix_protocol_mqtt.subscribe(c->link, o->topics[i], o->qos) < 0)
-            snprintf(o->problem, sizeof o->problem, "the subscription to \"%s\" could not be sent", o->topics[i]);
+            snprintf(o->problem, sizeof o->problem, "the subscription to \"%s\" could not be sent",
+                     o->topics[i]);
 }
 
 static void on_subscribed(void *owner, bool accepted)
@@ -162,8 +165,10 @@ static bool fall_back(struct client *c, enum ix_outcome outcome, const char *rea
     struct ix_error err;
     if (outcome != IX_REFUSED || o->spec.mqtt_version != 5 || !strstr(reason, "protocol"))
         return false;
-    ix_log(IX_LOG_WARN, "observer: %s:%u does not speak MQTT 5; observing by MQTT 3.1.1, which does not carry "
-           "sequences beside payloads", c->target.server_name, c->target.port);
+    ix_log(IX_LOG_WARN,
+           "observer: %s:%u does not speak MQTT 5; observing by MQTT 3.1.1, which does not carry "
+           "sequences beside payloads",
+           c->target.server_name, c->target.port);
     o->spec.mqtt_version = 4;
     o->spec.clean_session = true;
     o->spec.session_expiry_s = 0;

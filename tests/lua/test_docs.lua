@@ -11,6 +11,7 @@ local classes = {
   Device = require("iotix.device").class,
   Dropout = require("iotix.dropout").class,
   Subscription = require("iotix.subscription").class,
+  Ledger = require("iotix.observe").class,
   Task = require("iotix.task").class,
   Metric = getmetatable(iotix.metric.counter "docs").__index,
 }

@@ -1,0 +1,95 @@
+/* The table of the HTML report that says what observers saw of the messages. */
+#include "control/report_html.h"
+
+#include "base/units.h"
+#include "control/report_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *title;
+} columns[] = {{"neverSent", "never sent"},
+               {"sent", "sent"},
+               {"delivered", "delivered"},
+               {"lost", "lost"},
+               {"inFlight", "in flight"},
+               {"inDoubt", "in doubt"},
+               {"duplicated", "duplicated"},
+               {"reordered", "reordered"},
+               {"late", "late"},
+               {"stale", "too old to tell"}};
+
+static void put_cells(struct ix_buf *out, const json_t *line)
+{
+    for (size_t i = 0; i < IX_ARRAY_LEN(columns); i++) {
+        json_int_t value = json_integer_value(json_object_get(line, columns[i].name));
+        ix_buf_str(out, "<td class=\"n\">");
+        ix_units_put_count(out, value > 0 ? (uint64_t)value : 0);
+        ix_buf_str(out, "</td>");
+    }
+    ix_buf_str(out, "</tr>");
+}
+
+static void put_name(struct ix_buf *out, const char *name, const char *more)
+{
+    ix_buf_str(out, "<tr><td class=\"name\">");
+    ix_report_escape(out, name);
+    ix_buf_str(out, " <span class=\"muted\">");
+    ix_report_escape(out, more);
+    ix_buf_str(out, "</span></td>");
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "";
+}
+
+static void put_beside(struct ix_buf *out, const json_t *total)
+{
+    static const struct {
+        const char *name, *text;
+    } beside[] = {{"corrupt", "corrupt"},
+                  {"unknown", "of another run, or never sent"},
+                  {"foreign", "without a sequence"},
+                  {"retained", "retained copies"},
+                  {"unwatched", "sent without a sequence"}};
+    ix_buf_str(out, "<p class=\"muted\">beside it:");
+    for (size_t i = 0; i < IX_ARRAY_LEN(beside); i++) {
+        json_int_t value = json_integer_value(json_object_get(total, beside[i].name));
+        ix_buf_str(out, i ? ", " : " ");
+        ix_units_put_count(out, value > 0 ? (uint64_t)value : 0);
+        ix_buf_printf(out, " %s", beside[i].text);
+    }
+    ix_buf_str(out, "</p>");
+}
+
+void ix_html_delivery(const struct ix_result *result, struct ix_buf *out)
+{
+    const json_t *delivery = result->delivery, *line;
+    if (!delivery)
+        return;
+    ix_buf_str(out, "<section><h2>Delivery</h2><div class=\"card\"><table><thead><tr><th></th>");
+    for (size_t i = 0; i < IX_ARRAY_LEN(columns); i++)
+        ix_buf_printf(out, "<th class=\"n\">%s</th>", columns[i].title);
+    ix_buf_str(out, "</tr></thead><tbody>");
+    put_name(out, "all", "");
+    put_cells(out, json_object_get(delivery, "total"));
+    size_t i;
+    json_array_foreach(json_object_get(delivery, "parts"), i, line)
+    {
+        char qos[16];
+        snprintf(qos, sizeof(qos), "QoS %d", (int)json_integer_value(json_object_get(line, "qos")));
+        put_name(out, text_of(line, "group"), qos);
+        put_cells(out, line);
+    }
+    json_array_foreach(json_object_get(json_object_get(delivery, "devices"), "worst"), i, line)
+    {
+        put_name(out, text_of(line, "id"), "device");
+        put_cells(out, line);
+    }
+    ix_buf_str(out, "</tbody></table>");
+    put_beside(out, json_object_get(delivery, "total"));
+    ix_buf_str(out, "</div></section>\n");
+}
