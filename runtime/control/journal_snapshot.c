@@ -8,7 +8,7 @@
 #define GROUPS_MAX (8 * IX_SEGMENT_GROUPS) /* deleted ones stay in the sums */
 
 /* Sections: u8 kind, u32 length, contents. Unknown ones are passed over. */
-enum section { INSTANT = 1, ORDER, GROUP, STATES, WORKERS, CUSTOM };
+enum section { INSTANT = 1, ORDER, GROUP, STATES, WORKERS, CUSTOM, OBSERVED };
 
 static size_t begin(struct ix_buf *out, enum section kind)
 {
@@ -189,6 +189,16 @@ static void pack_workers(struct ix_buf *out, const struct ix_snapshot *now, cons
     end(out, start);
 }
 
+/* There is one only if the run is observed. */
+static void pack_observed(struct ix_buf *out, const struct ix_snapshot *now, const struct ix_snapshot *before)
+{
+    if (!now->observed)
+        return;
+    size_t start = begin(out, OBSERVED);
+    pack_numbers(out, now->ungrouped, before->ungrouped, IX_C_COUNT);
+    end(out, start);
+}
+
 /* Series keep their places; new ones come behind. */
 static void pack_custom(struct ix_buf *out, const struct ix_snapshot *now, const struct ix_snapshot *before)
 {
@@ -223,6 +233,7 @@ void ix_journal_snapshot_pack(const struct ix_snapshot *now, struct ix_snapshot 
     pack_states(out, &now->all, &before->all);
     end(out, start);
     pack_workers(out, now, before);
+    pack_observed(out, now, before);
     pack_custom(out, now, before);
     ix_snapshot_copy(before, now);
 }
@@ -345,6 +356,13 @@ static void unpack_workers(struct ix_snapshot *snapshot, struct ix_reader *in)
     }
 }
 
+static void unpack_observed(struct ix_snapshot *snapshot, const struct ix_journal_names *names,
+                            struct ix_reader *in)
+{
+    snapshot->observed = true;
+    unpack_numbers(snapshot->ungrouped, names->counters, in);
+}
+
 static void unpack_custom(struct ix_snapshot *snapshot, struct ix_reader *in)
 {
     uint64_t place = ix_read_var(in);
@@ -404,6 +422,8 @@ bool ix_journal_snapshot_unpack(struct ix_snapshot *snapshot, const struct ix_jo
             unpack_workers(snapshot, &section);
         else if (kind == CUSTOM)
             unpack_custom(snapshot, &section);
+        else if (kind == OBSERVED)
+            unpack_observed(snapshot, names, &section);
         in->bad = in->bad || section.bad;
     }
     if (in->bad)

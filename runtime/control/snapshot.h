@@ -43,7 +43,7 @@ struct ix_group_facts {
 
 struct ix_snapshot {
     uint64_t at_ns;
-    bool observed; /* the delivery ledger is kept: delivery.* has values */
+    bool observed;                  /* the delivery ledger is kept: delivery.* has values */
     uint64_t ungrouped[IX_C_COUNT]; /* what belongs to no group */
     struct ix_totals all;
     struct ix_totals *groups;
