@@ -15,20 +15,9 @@ struct ix_fleet *ix_fleet_new(const struct ix_fleet_config *config)
     return fleet;
 }
 
-static void free_stored(struct stored *s)
-{
-    ix_buf_deinit(&s->packed);
-    free(s->subkey);
-    free(s);
-}
-
 static void free_group(struct group *g)
 {
-    while (g->records) {
-        struct stored *next = g->records->next;
-        free_stored(g->records);
-        g->records = next;
-    }
+    ix_fleet_records_free(g);
     ix_record_deinit(&g->spec);
     ix_id_pattern_deinit(&g->pattern);
     free(g->id);
@@ -46,10 +35,7 @@ void ix_fleet_free(struct ix_fleet *fleet)
     while (fleet->requests) {
         struct request *r = fleet->requests;
         fleet->requests = r->next;
-        json_decref(r->result);
-        ix_bitmap_deinit(&r->eligible);
-        free(r->message);
-        free(r);
+        ix_fleet_request_free(r);
     }
     ix_fleet_dropouts_free(fleet);
     while (fleet->groups) {
@@ -170,79 +156,18 @@ static void send_spec(struct ix_fleet *fleet, struct group *g, uint32_t worker)
     ix_buf_deinit(&out);
 }
 
-void ix_fleet_forget_record(struct group *g, enum ix_record_kind kind, const char *subkey)
-{
-    for (struct stored **at = &g->records; *at; at = &(*at)->next) {
-        struct stored *old = *at;
-        if (old->kind != kind || strcmp(old->subkey, subkey) != 0)
-            continue;
-        *at = old->next;
-        free_stored(old);
-        return;
-    }
-}
-
-struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g, struct ix_record *record)
-{
-    struct stored *s = ix_calloc(1, sizeof *s);
-    record->sequence = ++fleet->sequence;
-    s->kind = record->kind;
-    s->subkey = ix_strdup(record->subkey);
-    s->sequence = record->sequence;
-    ix_buf_init(&s->packed, RECORD_MAX);
-    ix_record_pack(record, &s->packed);
-    ix_fleet_forget_record(g, record->kind, record->subkey);
-    struct stored **end = &g->records;
-    while (*end)
-        end = &(*end)->next;
-    *end = s;
-    struct request *r = ix_fleet_request(fleet, REQUEST_RECORD, record->sequence, 0);
-    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++) {
-        if (!bit_get(g->on, i))
-            continue;
-        ix_fleet_request_expect(r, i);
-        ix_workers_send(fleet->config.workers, i, IX_DOWN_RECORD, &s->packed);
-    }
-    return r;
-}
-
-static bool is_current(const struct ix_fleet *fleet, uint64_t sequence)
-{
-    for (const struct group *g = fleet->groups; g; g = g->next) {
-        if (g->spec.sequence == sequence)
-            return true;
-        for (const struct stored *s = g->records; s; s = s->next)
-            if (s->sequence == sequence)
-                return true;
-    }
-    return false;
-}
-
-/* A successor is told the current records only: whoever waits for an older one has waited long enough. */
-static void answer_superseded(struct ix_fleet *fleet, uint32_t worker)
-{
-    struct request *r = fleet->requests;
-    while (r) {
-        if (r->kind == REQUEST_RECORD && bit_get(r->waiting, worker) && !is_current(fleet, r->key)) {
-            ix_fleet_request_answer(fleet, r, worker, 0, "");
-            r = fleet->requests; /* the list may have changed */
-        } else {
-            r = r->next;
-        }
-    }
-}
-
 void ix_fleet_worker_ready(struct ix_fleet *fleet, uint32_t worker)
 {
+    if (fleet->drained)
+        return; /* too late for it to do anything */
     ix_fleet_send_pace(fleet, worker);
     for (struct group *g = fleet->groups; g; g = g->next) {
         if (!g->placed || !bit_get(g->on, worker))
             continue;
         send_spec(fleet, g, worker);
-        for (struct stored *s = g->records; s; s = s->next)
-            ix_workers_send(fleet->config.workers, worker, IX_DOWN_RECORD, &s->packed);
+        ix_fleet_send_records(fleet, g, worker);
     }
-    answer_superseded(fleet, worker);
+    ix_fleet_told(fleet, worker);
 }
 
 /* Sends a group's spec to those of its workers that are ready; the others get it when they are. */
@@ -255,10 +180,15 @@ static void send_specs(struct ix_fleet *fleet, struct group *g)
 
 static uint64_t start_instant(struct ix_fleet *fleet, const struct group *g)
 {
-    uint64_t lead = LEAD_NS;
-    for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
-        if (bit_get(g->on, i) && !ix_workers_is_ready(fleet->config.workers, i))
+    const struct ix_workers *workers = fleet->config.workers;
+    uint64_t lead = LEAD_NS, queued = 0;
+    for (uint32_t i = 0; i < ix_workers_count(workers); i++) {
+        if (bit_get(g->on, i) && !ix_workers_is_ready(workers, i))
             lead = LEAD_NEW_NS;
+        queued += ix_workers_is_queued(workers, i); /* those of other groups are started before or between */
+    }
+    if (lead == LEAD_NEW_NS)
+        lead += queued * LEAD_QUEUED_NS;
     return ix_clock_whole_ms(ix_loop_update(fleet->config.loop) + lead);
 }
 

@@ -22,6 +22,9 @@ struct ix_fleet_config {
      * dropouts and settings; else calls into devices. */
     void (*done)(void *context, uint64_t ticket, bool is_record, int code, json_t *result,
                  const char *message);
+    /* A record that was answered with success already was refused by a worker that started later: the run can't go
+     * on as its scenario believes. NULL: nobody asks. */
+    void (*failed)(void *context, int code, const char *message);
     void *context;
 };
 
@@ -77,7 +80,10 @@ int ix_fleet_device_status(const struct ix_fleet *fleet, const char *group, uint
                            enum ix_device_status *status, struct ix_error *err);
 
 /* Each answers through `done` once every worker concerned has applied it: {"devices": n}, for dropouts
- * {"id", "eligible", "chosen"}. Strategies are copied. */
+ * {"id", "eligible", "chosen"}. Strategies are copied. While processes of the group's workers are still to be started
+ * (a group larger than the workers that start at once), the first worker that applied it answers for all, so that a
+ * million devices are started in milliseconds; the shared start instant lies behind the time that all of them need,
+ * and devices of a worker that needs even longer start late, which schedule.lateness shows. */
 int ix_fleet_launch(struct ix_fleet *fleet, const char *group, const struct ix_strategy_spec *strategy,
                     uint64_t ticket, struct ix_error *err);
 int ix_fleet_stop(struct ix_fleet *fleet, const char *group, uint64_t drain_ns, uint64_t ticket,

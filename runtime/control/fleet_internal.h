@@ -1,4 +1,4 @@
-/* Shared by fleet.c (groups, records), fleet_place.c (placement), fleet_requests.c (what waits for workers) and
+/* Shared by fleet.c (groups, orders), fleet_records.c (their current records), fleet_place.c (placement), fleet_requests.c (what waits for workers) and
  * fleet_dropouts.c. */
 #ifndef IX_CONTROL_FLEET_INTERNAL_H
 #define IX_CONTROL_FLEET_INTERNAL_H
@@ -6,13 +6,16 @@
 #include "control/fleet.h"
 
 #define UNPLACED 0xffff
-/* Between the making of a launch or dropout and its first instant: time for the record to arrive, and for
- * workers that only just start. */
-#define LEAD_NS     (5 * IX_MS)
-#define LEAD_NEW_NS (150 * IX_MS)
+/* Between the making of a launch or dropout and its first instant: time for the record to arrive, for workers that
+ * only just start, and more for each process that has to wait for others before it starts. */
+#define LEAD_NS        (5 * IX_MS)
+#define LEAD_NEW_NS    (150 * IX_MS)
+#define LEAD_QUEUED_NS (20 * IX_MS)
 
-struct stored { /* one current record, packed; specs are packed per worker instead */
-    struct stored *next;
+struct stored {                   /* one current record, packed; specs are packed per worker instead */
+    struct stored *next, *before; /* by sequence */
+    struct stored *chain;         /* of its bucket */
+    uint64_t hash;                /* of kind and subkey */
     enum ix_record_kind kind;
     char *subkey;
     uint64_t sequence;
@@ -34,7 +37,9 @@ struct group {
     uint16_t place[IX_SHARDS];      /* worker of each shard */
     uint8_t on[IX_WORKERS_MAX / 8]; /* workers that hold devices of it */
     char *broken;                   /* why a worker refused the spec; NULL: none did */
-    struct stored *records;         /* by sequence */
+    struct stored *records, *last;  /* by sequence */
+    struct stored **buckets;        /* the same by kind and subkey; a power of two of them, NULL: none yet */
+    size_t bucket_count, record_count;
 };
 
 enum request_kind { REQUEST_RECORD, REQUEST_ELIGIBLE, REQUEST_EACH, REQUEST_DEVICE };
@@ -52,6 +57,14 @@ struct request {
     uint64_t devices, errors; /* each */
     struct dropout *dropout;  /* eligible */
     struct ix_bitmap eligible;
+    /* A record of a group of which some workers' processes are still to be started: the first that applied it answers
+     * for all, since all are told the same. What another one says later is the run's, not the caller's. */
+    bool first_answers;
+    bool is_answered;
+    /* Calls: what workers that are not ready for the first time yet will be asked when they are. */
+    uint8_t held[IX_WORKERS_MAX / 8];
+    uint8_t type;
+    struct ix_buf payload;
 };
 
 /* What is kept of a dropout that is over: the last figures; its histogram without empty ends. */
@@ -103,15 +116,23 @@ int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err
 void ix_fleet_send_pace(struct ix_fleet *fleet, uint32_t worker);
 /* Makes a record current and sends it to the group's workers; the request then waits for their answers. */
 struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g, struct ix_record *record);
-/* A successor of a worker is not told of it any more. */
+/* A successor of a worker is not told of it any more. O(1), as is making one current. */
 void ix_fleet_forget_record(struct group *g, enum ix_record_kind kind, const char *subkey);
+void ix_fleet_records_free(struct group *g);
+void ix_fleet_send_records(struct ix_fleet *fleet, const struct group *g, uint32_t worker);
+/* A worker got all current records: what waited for that. */
+void ix_fleet_told(struct ix_fleet *fleet, uint32_t worker);
 struct request *ix_fleet_request(struct ix_fleet *fleet, enum request_kind kind, uint64_t key,
                                  uint64_t ticket);
+void ix_fleet_request_free(struct request *r);
 void ix_fleet_request_expect(struct request *r, uint32_t worker);
-/* Asks the group's workers with `type` and this payload and expects their answers; what is not ready is not
- * asked. */
+/* Asks the group's workers with `type` and this payload and expects their answers. New ones are asked when they are
+ * ready, unless these are eligible devices: they have none. One that is just being restarted is not asked. */
 void ix_fleet_ask(struct ix_fleet *fleet, const struct group *g, struct request *r, uint8_t type,
                   const struct ix_buf *payload);
+/* Asks one worker of a group, now or when it is ready for the first time. */
+int ix_fleet_ask_worker(struct ix_fleet *fleet, struct request *r, uint32_t worker, uint8_t type,
+                        const struct ix_buf *payload);
 /* Takes note of one answer; finishes the request when it was the last. */
 void ix_fleet_request_answer(struct ix_fleet *fleet, struct request *r, uint32_t worker, int code,
                              const char *message);

@@ -21,6 +21,15 @@ struct request *ix_fleet_request(struct ix_fleet *fleet, enum request_kind kind,
     return r;
 }
 
+void ix_fleet_request_free(struct request *r)
+{
+    json_decref(r->result);
+    ix_bitmap_deinit(&r->eligible);
+    ix_buf_deinit(&r->payload);
+    free(r->message);
+    free(r);
+}
+
 void ix_fleet_request_expect(struct request *r, uint32_t worker)
 {
     if (!bit_get(r->waiting, worker)) {
@@ -54,7 +63,10 @@ void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r)
     while (*at != r)
         at = &(*at)->next;
     *at = r->next;
-    if (r->kind == REQUEST_ELIGIBLE && r->code == 0) {
+    if (r->is_answered) {
+        if (r->code < 0 && fleet->config.failed)
+            fleet->config.failed(fleet->config.context, r->code, reason_of(fleet, r));
+    } else if (r->kind == REQUEST_ELIGIBLE && r->code == 0) {
         ix_fleet_dropout_chosen(fleet, r);
     } else if (r->ticket) {
         if (r->kind == REQUEST_ELIGIBLE)
@@ -67,10 +79,7 @@ void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r)
     } else if (r->code < 0) {
         note_broken_spec(fleet, r);
     }
-    json_decref(r->result);
-    ix_bitmap_deinit(&r->eligible);
-    free(r->message);
-    free(r);
+    ix_fleet_request_free(r);
 }
 
 void ix_fleet_request_answer(struct ix_fleet *fleet, struct request *r, uint32_t worker, int code,
@@ -83,6 +92,12 @@ void ix_fleet_request_answer(struct ix_fleet *fleet, struct request *r, uint32_t
     if (code < 0 && !r->code) {
         r->code = code;
         r->message = ix_strdup(message);
+    }
+    if (r->first_answers && r->waiting_count && !r->is_answered && r->ticket) {
+        r->is_answered = true;
+        fleet->config.done(fleet->config.context, r->ticket, true, r->code,
+                           r->code ? NULL : json_incref(r->result), r->code ? reason_of(fleet, r) : "");
+        r->code = 0; /* told; only what another worker says is news */
     }
     ix_fleet_request_settle(fleet, r);
 }
@@ -118,12 +133,32 @@ static struct request *find_request(struct ix_fleet *fleet, bool is_record, uint
     return NULL;
 }
 
+int ix_fleet_ask_worker(struct ix_fleet *fleet, struct request *r, uint32_t worker, uint8_t type,
+                        const struct ix_buf *payload)
+{
+    struct ix_workers *workers = fleet->config.workers;
+    int code = ix_workers_send(workers, worker, type, payload);
+    if (code == -ENOTCONN && ix_workers_is_new(workers, worker)) {
+        if (!r->payload.len) {
+            ix_buf_init(&r->payload, REQUEST_MAX);
+            ix_buf_put(&r->payload, payload->data, payload->len);
+        }
+        r->type = type;
+        bit_set(r->held, worker);
+        code = 0;
+    }
+    if (code == 0)
+        ix_fleet_request_expect(r, worker);
+    return code;
+}
+
 void ix_fleet_ask(struct ix_fleet *fleet, const struct group *g, struct request *r, uint8_t type,
                   const struct ix_buf *payload)
 {
     for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
-        if (bit_get(g->on, i) && ix_workers_send(fleet->config.workers, i, type, payload) == 0)
-            ix_fleet_request_expect(r, i);
+        if (bit_get(g->on, i) &&
+            (r->kind != REQUEST_ELIGIBLE || ix_workers_is_ready(fleet->config.workers, i)))
+            ix_fleet_ask_worker(fleet, r, i, type, payload);
 }
 
 static struct group *need_group(const struct ix_fleet *fleet, const char *id, struct ix_error *err)
@@ -165,7 +200,8 @@ static int home_of(struct ix_fleet *fleet, const struct group *g, uint64_t index
     uint16_t worker = g->place[ix_shard_of(g->key, index)];
     if (worker == UNPLACED)
         return ix_fail(err, -ENOTCONN, "group \"%s\" was never started", g->id);
-    if (!ix_workers_is_ready(fleet->config.workers, worker))
+    if (!ix_workers_is_ready(fleet->config.workers, worker) &&
+        !ix_workers_is_new(fleet->config.workers, worker))
         return ix_fail(err, -EAGAIN, "the worker of device %llu of group \"%s\" is starting",
                        (unsigned long long)index, g->id);
     return worker;
@@ -192,10 +228,8 @@ static struct request *begin_device(struct ix_fleet *fleet, const char *group, u
 
 static void send_device(struct ix_fleet *fleet, struct request *r, uint8_t type, struct ix_buf *out, int home)
 {
-    r->code = ix_workers_send(fleet->config.workers, (uint32_t)home, type, out);
-    if (r->code == 0)
-        ix_fleet_request_expect(r, (uint32_t)home);
-    else
+    r->code = ix_fleet_ask_worker(fleet, r, (uint32_t)home, type, out);
+    if (r->code < 0)
         r->message = ix_strdup("its worker takes no more requests at the moment");
     ix_buf_deinit(out);
     ix_fleet_request_settle(fleet, r);

@@ -51,6 +51,11 @@ static void on_fleet_done(void *context, uint64_t ticket, bool is_record, int co
         json_decref(result);
 }
 
+static void on_fleet_failed(void *context, int code, const char *message)
+{
+    ix_run_fail(context, code == IX_SCRIPT_ERROR ? IX_EXIT_SCRIPT : IX_EXIT_CONFIGURATION, message);
+}
+
 /* ---- workers ---- */
 
 static bool is_observer(const struct ix_run *run, uint32_t worker)
@@ -318,6 +323,7 @@ static void start_pool(struct ix_run *run)
         .connect_rate = run->config.connect_rate,
         .seed = run->result.seed,
         .done = on_fleet_done,
+        .failed = on_fleet_failed,
         .context = run,
     };
     run->fleet = ix_fleet_new(&fleet);

@@ -16,6 +16,7 @@
 #define QUEUE_LIMIT       (256u << 20)
 #define OWN_DESCRIPTORS   64 /* of a worker: pipe, segment, epoll, libraries, mapped files */
 #define WATCH_NS          IX_S
+#define STARTS_A_CORE     2
 #define HUNG_CPU_NS       (5 * IX_S)
 #define HUNG_WATCHES      60 /* in which our own loop turned and the worker's did not */
 #define CRASHES_MAX       5
@@ -27,6 +28,8 @@ struct worker {
     uint32_t epoch;
     enum ix_worker_role role;
     bool ready;
+    bool greeted; /* was ready once */
+    bool queued;  /* its process is still to be started */
     bool no_jit;
     bool hung; /* killed by us for hanging */
     bool fatal;
@@ -52,6 +55,7 @@ struct ix_workers {
     struct ix_wheel_entry watch;
     int ledger_fd; /* -1: not yet */
     struct ix_ledger *ledger;
+    struct ix_wheel_entry starter; /* starts what is queued, a process a turn */
     bool stopping;
     struct ix_wheel_entry stop_timeout;
     void (*stopped)(void *context);
@@ -78,6 +82,31 @@ static uint64_t process_cpu_ns(int pid, char *state)
                          &system) != 3)
         return 0;
     return (user + system) * (IX_S / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+/* Processes that may be started now: more at a time would only be ready later, all of them. */
+static bool has_room_to_start(const struct ix_workers *pool)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN), starting = 0;
+    for (uint32_t i = 0; i < pool->count; i++)
+        starting += pool->items[i]->child && !pool->items[i]->ready;
+    return starting < STARTS_A_CORE * (cores > 0 ? cores : 1);
+}
+
+static void on_starter(struct ix_wheel_entry *entry, uint64_t now_ns)
+{
+    struct ix_workers *pool = (struct ix_workers *)((char *)entry - offsetof(struct ix_workers, starter));
+    struct ix_error err = {0};
+    uint32_t i = 0;
+    while (i < pool->count && !pool->items[i]->queued)
+        i++;
+    if (i == pool->count || pool->stopping || !has_room_to_start(pool))
+        return;
+    pool->items[i]->queued = false;
+    if (spawn(pool->items[i], &err) < 0)
+        pool->events.fatal(pool->context, i, err.code, err.text);
+    else
+        ix_wheel_add(pool->loop->wheel, &pool->starter, now_ns);
 }
 
 static void forget_process(struct worker *w)
@@ -152,7 +181,8 @@ static void on_up_hello(struct worker *w, struct ix_reader *in)
         pool->events.fatal(pool->context, w->id, -EPROTO, "a worker of another build or run answered");
         return;
     }
-    w->ready = true;
+    w->ready = w->greeted = true;
+    ix_wheel_add(pool->loop->wheel, &pool->starter, ix_loop_update(pool->loop));
     pool->events.ready(pool->context, w->id);
 }
 
@@ -299,6 +329,7 @@ struct ix_workers *ix_workers_new(struct ix_loop *loop, const struct ix_hello *h
     pool->context = context;
     pool->ledger_fd = -1;
     pool->watch.fire = on_watch;
+    pool->starter.fire = on_starter;
     pool->stop_timeout.fire = on_stop_timeout;
     ix_wheel_add(loop->wheel, &pool->watch, ix_loop_update(loop) + WATCH_NS);
     return pool;
@@ -310,6 +341,7 @@ void ix_workers_free(struct ix_workers *pool)
         return;
     pool->stopping = true;
     ix_wheel_cancel(pool->loop->wheel, &pool->watch);
+    ix_wheel_cancel(pool->loop->wheel, &pool->starter);
     ix_wheel_cancel(pool->loop->wheel, &pool->stop_timeout);
     for (uint32_t i = 0; i < pool->count; i++) {
         struct worker *w = pool->items[i];
@@ -358,7 +390,10 @@ int ix_workers_start(struct ix_workers *pool, enum ix_worker_role role, uint32_t
         return err->code;
     }
     w->segment = ix_segment_map(w->segment_fd, false, err);
-    int code = w->segment ? spawn(w, err) : err->code;
+    int code = w->segment ? 0 : err->code;
+    w->queued = role == IX_WORKER_DEVICES && !has_room_to_start(pool);
+    if (code == 0 && !w->queued)
+        code = spawn(w, err);
     if (code < 0) {
         ix_segment_unmap(w->segment);
         close(w->segment_fd);
@@ -383,6 +418,16 @@ enum ix_worker_role ix_workers_role(const struct ix_workers *pool, uint32_t work
 bool ix_workers_is_ready(const struct ix_workers *pool, uint32_t worker)
 {
     return pool->items[worker]->ready;
+}
+
+bool ix_workers_is_new(const struct ix_workers *pool, uint32_t worker)
+{
+    return !pool->items[worker]->greeted;
+}
+
+bool ix_workers_is_queued(const struct ix_workers *pool, uint32_t worker)
+{
+    return pool->items[worker]->queued;
 }
 
 int ix_workers_pid(const struct ix_workers *pool, uint32_t worker)
@@ -423,6 +468,7 @@ void ix_workers_stop(struct ix_workers *pool, uint64_t timeout_ns, void (*done)(
     pool->stopped = done;
     pool->stopped_context = context;
     ix_wheel_cancel(pool->loop->wheel, &pool->watch);
+    ix_wheel_cancel(pool->loop->wheel, &pool->starter);
     for (uint32_t i = 0; i < pool->count; i++) {
         struct worker *w = pool->items[i];
         if (w->child && (!w->pipe || ix_frame_send(w->pipe, IX_DOWN_EXIT, NULL, 0) < 0))

@@ -33,12 +33,17 @@ void ix_workers_free(struct ix_workers *pool);
 /* The ledger of all its workers, writable; NULL before the first one was started. */
 struct ix_ledger *ix_workers_ledger(struct ix_workers *pool);
 
-/* Starts one; *worker counts from 0. `ready` follows. */
+/* Starts one; *worker counts from 0. `ready` follows. Two processes a core are being started at a time: of more for
+ * devices, the process follows when others are ready, and what then goes wrong is `fatal`. */
 int ix_workers_start(struct ix_workers *pool, enum ix_worker_role role, uint32_t *worker,
                      struct ix_error *err);
 uint32_t ix_workers_count(const struct ix_workers *pool);
 enum ix_worker_role ix_workers_role(const struct ix_workers *pool, uint32_t worker);
 bool ix_workers_is_ready(const struct ix_workers *pool, uint32_t worker);
+/* It has never been ready so far. */
+bool ix_workers_is_new(const struct ix_workers *pool, uint32_t worker);
+/* … and others have to be ready before its process is started. */
+bool ix_workers_is_queued(const struct ix_workers *pool, uint32_t worker);
 int ix_workers_pid(const struct ix_workers *pool, uint32_t worker);
 uint64_t ix_workers_restarts(const struct ix_workers *pool);
 /* Devices that one worker can hold: its descriptor limit less what it needs itself. */
