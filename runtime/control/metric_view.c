@@ -7,12 +7,15 @@ const char *const ix_metric_kind_names[] = {"none", "counter", "gauge", "rate", 
 
 static const char *const counter_docs[IX_C_COUNT] = {
     [IX_C_SCHEDULED] = "telemetry ticks that came due, and publishes asked for by scripts",
+    [IX_C_LOST_WORKER] = "of the lost messages those that were unacknowledged when their worker died",
     [IX_C_SENT] = "messages handed to the protocol",
     [IX_C_ACKED] = "messages acknowledged (QoS 0: taken by the kernel, 1: PUBACK, 2: PUBCOMP)",
     [IX_C_LOST] = "messages unacknowledged when their connection ended, or refused by the broker",
     [IX_C_NEVER_SENT_OFFLINE] = "messages that came due while their device was not connected",
-    [IX_C_NEVER_SENT_BACKPRESSURE] = "messages that came due beyond maxInflight",
+    [IX_C_NEVER_SENT_BACKPRESSURE] = "messages that came due beyond maxInflight and the queue's room",
     [IX_C_NEVER_SENT_ERROR] = "messages whose generator or encoder failed",
+    [IX_C_NEVER_SENT_LATE] =
+        "messages that came due while iotix itself was stopped, behind or restarting: its own fault",
     [IX_C_BYTES_SENT] = "payload bytes of sent messages",
     [IX_C_RECEIVED] = "messages that devices received",
     [IX_C_BYTES_RECEIVED] = "payload bytes of received messages",
@@ -71,6 +74,8 @@ enum derived {
     DEVICES,
     CONNECTED,
     IN_FLIGHT,
+    WAITING,
+    IN_DOUBT,
     NEVER_SENT,
     RESTARTS,
     CONNECT_SUCCESS,
@@ -84,8 +89,13 @@ static const struct ix_metric_doc derived_docs[DERIVED_COUNT] = {
     [DEVICES] = {"devices.count", IX_METRIC_GAUGE, "devices of the run's groups"},
     [CONNECTED] = {"devices.connected", IX_METRIC_GAUGE, "devices with an accepted connection"},
     [IN_FLIGHT] = {"messages.inFlight", IX_METRIC_GAUGE, "messages sent and not yet acknowledged or lost"},
+    [WAITING] = {"messages.waiting", IX_METRIC_GAUGE,
+                 "messages that came due and wait for room, by the connection's queue"},
+    [IN_DOUBT] =
+        {"messages.inDoubt", IX_METRIC_GAUGE,
+         "messages of which is not known whether they were sent: at most one for each killed worker"},
     [NEVER_SENT] = {"messages.neverSent", IX_METRIC_COUNTER,
-                    "messages never sent, for whatever reason: offline, backpressure, error"},
+                    "messages never sent, for whatever reason: offline, backpressure, error, late"},
     [RESTARTS] = {"workers.restarts", IX_METRIC_COUNTER, "worker processes that had to be started anew"},
     [CONNECT_SUCCESS] = {"connect.success", IX_METRIC_RATE,
                          "share of decided connection attempts that were accepted"},
@@ -202,11 +212,6 @@ bool ix_tags_match(const char *filter, const char *group, const char *tags)
     return true;
 }
 
-static uint64_t never_sent(const uint64_t *c)
-{
-    return c[IX_C_NEVER_SENT_OFFLINE] + c[IX_C_NEVER_SENT_BACKPRESSURE] + c[IX_C_NEVER_SENT_ERROR];
-}
-
 static void add_derived(struct ix_metric_view *view, enum derived which, const struct ix_totals *totals)
 {
     const uint64_t *c = totals->counters;
@@ -218,12 +223,16 @@ static void add_derived(struct ix_metric_view *view, enum derived which, const s
         view->value += (double)totals->connected;
         break;
     case IN_FLIGHT:
-        view->value += c[IX_C_SENT] > c[IX_C_ACKED] + c[IX_C_LOST]
-                           ? (double)(c[IX_C_SENT] - c[IX_C_ACKED] - c[IX_C_LOST])
-                           : 0;
+        view->value += (double)ix_totals_in_flight(totals);
+        break;
+    case WAITING:
+        view->value += (double)totals->waiting;
+        break;
+    case IN_DOUBT:
+        view->value += (double)ix_totals_in_doubt(totals);
         break;
     case NEVER_SENT:
-        view->value += (double)never_sent(c);
+        view->value += (double)ix_never_sent(c);
         break;
     case CONNECT_SUCCESS:
         view->value += (double)c[IX_C_CONNECTED];

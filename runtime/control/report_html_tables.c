@@ -70,12 +70,14 @@ static void put_messages(const struct ix_result *result, struct ix_buf *out)
     put_figure(out, "sent", c[IX_C_SENT], true);
     put_figure(out, "acknowledged", c[IX_C_ACKED], true);
     put_figure(out, "lost", c[IX_C_LOST], true);
-    put_figure(out, "in flight at the end",
-               c[IX_C_SENT] > c[IX_C_ACKED] + c[IX_C_LOST] ? c[IX_C_SENT] - c[IX_C_ACKED] - c[IX_C_LOST] : 0,
-               false);
+    put_figure(out, "of these when a worker died", c[IX_C_LOST_WORKER], false);
+    put_figure(out, "in flight at the end", ix_totals_in_flight(&result->final.all), false);
     put_figure(out, "never sent: offline", c[IX_C_NEVER_SENT_OFFLINE], false);
     put_figure(out, "never sent: backpressure", c[IX_C_NEVER_SENT_BACKPRESSURE], false);
     put_figure(out, "never sent: error", c[IX_C_NEVER_SENT_ERROR], false);
+    put_figure(out, "never sent: late, by iotix's own fault", c[IX_C_NEVER_SENT_LATE], false);
+    put_figure(out, "waiting for room at the end", result->final.all.waiting, false);
+    put_figure(out, "in doubt, begun by a worker that died", ix_totals_in_doubt(&result->final.all), false);
     put_figure(out, "received", c[IX_C_RECEIVED], false);
     put_figure(out, "payload bytes sent", c[IX_C_BYTES_SENT], false);
     put_figure(out, "payload bytes received", c[IX_C_BYTES_RECEIVED], false);
@@ -159,8 +161,7 @@ static void put_groups(const struct ix_snapshot *final, struct ix_buf *out)
         put_number(out, g->connected > 0 ? (uint64_t)g->connected : 0);
         put_number(out, c[IX_C_SENT]);
         put_number(out, c[IX_C_ACKED]);
-        put_number(out,
-                   c[IX_C_NEVER_SENT_OFFLINE] + c[IX_C_NEVER_SENT_BACKPRESSURE] + c[IX_C_NEVER_SENT_ERROR]);
+        put_number(out, ix_never_sent(c));
         ix_buf_str(out, "<td class=\"n\">");
         if (g->trends[IX_T_RESPONSE].count)
             ix_units_put_duration(out, ix_histogram_quantile(&g->trends[IX_T_RESPONSE], 0.95));

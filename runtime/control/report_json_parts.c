@@ -153,6 +153,20 @@ static json_t *devices(const struct ix_totals *totals)
                      (json_int_t)totals->connected, "byStatus", by_status);
 }
 
+/* What became of every message that came due; its sums hold to the message (snapshot.h). */
+static json_t *ledger(const struct ix_totals *totals)
+{
+    const uint64_t *c = totals->counters;
+    json_t *never = json_pack("{s:o,s:o,s:o,s:o}", "offline", count(c[IX_C_NEVER_SENT_OFFLINE]),
+                              "backpressure", count(c[IX_C_NEVER_SENT_BACKPRESSURE]), "error",
+                              count(c[IX_C_NEVER_SENT_ERROR]), "late", count(c[IX_C_NEVER_SENT_LATE]));
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "scheduled", count(c[IX_C_SCHEDULED]),
+                     "neverSent", never, "waiting", count(totals->waiting), "inDoubt",
+                     count(ix_totals_in_doubt(totals)), "sent", count(c[IX_C_SENT]), "acknowledged",
+                     count(c[IX_C_ACKED]), "lost", count(c[IX_C_LOST]), "lostWithWorker",
+                     count(c[IX_C_LOST_WORKER]), "inFlight", count(ix_totals_in_flight(totals)));
+}
+
 json_t *ix_json_totals(const struct ix_totals *totals, bool observed)
 {
     json_t *object = json_object(), *counters = json_object(), *reasons = json_array(),
@@ -171,6 +185,7 @@ json_t *ix_json_totals(const struct ix_totals *totals, bool observed)
         json_object_set_new(object, "protocol", ix_report_string(totals->protocol));
     }
     json_object_set_new(object, "devices", devices(totals));
+    json_object_set_new(object, "ledger", ledger(totals));
     json_object_set_new(object, "counters", counters);
     json_object_set_new(object, "reasons", reasons);
     json_object_set_new(object, "trends", trends);

@@ -61,7 +61,7 @@ struct ix_result {
     size_t model_count;
     size_t workers;
     uint64_t worker_restarts;
-    uint64_t own_fault; /* ticks never sent through our own fault (worker down, generator error excluded) */
+    uint64_t own_fault; /* messages never sent through our own fault: messages.neverSent.late */
     /* Messages of which observers could not say what became of them through their own fault: not delivered while
      * they were overrun or restarted, or too far behind. */
     uint64_t observer_overrun;

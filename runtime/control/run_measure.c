@@ -89,4 +89,5 @@ void ix_run_measure(struct ix_run *run)
     ix_fleet_snapshot(run->fleet, &run->now);
     for (size_t i = 0; i < run->own_metric_count; i++)
         ix_snapshot_add_custom(&run->now, &run->own_metrics[i]);
+    run->result.own_fault = run->now.all.counters[IX_C_NEVER_SENT_LATE];
 }

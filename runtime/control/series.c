@@ -68,7 +68,7 @@ static void measure(struct ix_point *point, const struct ix_series *series, cons
         .lost = rise(before, now, IX_C_LOST),
         .never_sent = rise(before, now, IX_C_NEVER_SENT_OFFLINE) +
                       rise(before, now, IX_C_NEVER_SENT_BACKPRESSURE) +
-                      rise(before, now, IX_C_NEVER_SENT_ERROR),
+                      rise(before, now, IX_C_NEVER_SENT_ERROR) + rise(before, now, IX_C_NEVER_SENT_LATE),
         .received = rise(before, now, IX_C_RECEIVED),
         .connects = rise(before, now, IX_C_CONNECTED),
         .refused = rise(before, now, IX_C_REFUSED) + rise(before, now, IX_C_CONNECT_FAILED),

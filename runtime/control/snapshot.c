@@ -98,6 +98,8 @@ static void add_metrics(struct ix_totals *group, const struct ix_group_metrics *
     for (size_t s = 0; s < IX_D_STATUS_COUNT; s++)
         group->by_status[s] += from->by_status[s];
     group->connected += from->connected;
+    group->waiting += from->waiting;
+    group->counters[IX_C_SCHEDULED] += from->waiting;
     for (size_t r = 0; r < IX_SEGMENT_REASONS && from->reasons[r].text[0]; r++)
         add_reason(group->reasons, from->reasons[r].text, from->reasons[r].count);
     for (size_t t = 0; t < IX_T_COUNT; t++)
@@ -113,6 +115,7 @@ static void add_totals(struct ix_totals *all, const struct ix_totals *group)
     for (size_t s = 0; s < IX_D_STATUS_COUNT; s++)
         all->by_status[s] += group->by_status[s];
     all->connected += group->connected;
+    all->waiting += group->waiting;
     for (size_t r = 0; r < IX_SEGMENT_REASONS && group->reasons[r].text[0]; r++)
         add_reason(all->reasons, group->reasons[r].text, group->reasons[r].count);
     for (size_t t = 0; t < IX_T_COUNT; t++)

@@ -12,9 +12,28 @@ struct ix_totals {
     uint64_t counters[IX_C_COUNT];
     int64_t by_status[IX_D_STATUS_COUNT]; /* devices never placed count as created */
     int64_t connected;
+    uint64_t waiting;                             /* among IX_C_SCHEDULED, which counts them here */
     struct ix_reason reasons[IX_SEGMENT_REASONS]; /* most frequent first; text "" ends */
     struct ix_histogram trends[IX_T_COUNT];
 };
+
+/* The ledger: scheduled = never sent + sent + waiting + in doubt; sent = acknowledged + lost + in flight. What is
+ * in doubt was begun by a worker that was killed before it noted the outcome: one message for each at most. */
+static inline uint64_t ix_never_sent(const uint64_t *counters)
+{
+    return counters[IX_C_NEVER_SENT_OFFLINE] + counters[IX_C_NEVER_SENT_BACKPRESSURE] +
+           counters[IX_C_NEVER_SENT_ERROR] + counters[IX_C_NEVER_SENT_LATE];
+}
+static inline uint64_t ix_totals_in_flight(const struct ix_totals *t)
+{
+    uint64_t done = t->counters[IX_C_ACKED] + t->counters[IX_C_LOST];
+    return t->counters[IX_C_SENT] > done ? t->counters[IX_C_SENT] - done : 0;
+}
+static inline uint64_t ix_totals_in_doubt(const struct ix_totals *t)
+{
+    uint64_t known = ix_never_sent(t->counters) + t->counters[IX_C_SENT] + t->waiting;
+    return t->counters[IX_C_SCHEDULED] > known ? t->counters[IX_C_SCHEDULED] - known : 0;
+}
 
 struct ix_custom_totals { /* one (name, tags) */
     enum ix_custom_kind kind;

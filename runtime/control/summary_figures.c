@@ -146,7 +146,7 @@ static void put_rate(struct ix_buf *out, uint64_t count, double seconds)
 
 static void put_never_sent(struct ix_page *page, const uint64_t *c)
 {
-    uint64_t never = c[IX_C_NEVER_SENT_OFFLINE] + c[IX_C_NEVER_SENT_BACKPRESSURE] + c[IX_C_NEVER_SENT_ERROR];
+    uint64_t never = ix_never_sent(c);
     if (!never)
         return;
     put_figure(page, "never sent", never);
@@ -155,6 +155,20 @@ static void put_never_sent(struct ix_page *page, const uint64_t *c)
     put_item(page->out, c[IX_C_NEVER_SENT_OFFLINE], "offline", &any);
     put_item(page->out, c[IX_C_NEVER_SENT_BACKPRESSURE], "backpressure", &any);
     put_item(page->out, c[IX_C_NEVER_SENT_ERROR], "error", &any);
+    put_item(page->out, c[IX_C_NEVER_SENT_LATE], "late: iotix itself was away", &any);
+    ix_buf_char(page->out, '\n');
+}
+
+static void put_lost(struct ix_page *page, const uint64_t *c)
+{
+    if (!c[IX_C_LOST_WORKER]) {
+        put_line(page, "lost", c[IX_C_LOST]);
+        return;
+    }
+    put_figure(page, "lost", c[IX_C_LOST]);
+    ix_buf_str(page->out, "   ");
+    bool any = false;
+    put_item(page->out, c[IX_C_LOST_WORKER], "with a worker that died", &any);
     ix_buf_char(page->out, '\n');
 }
 
@@ -218,10 +232,11 @@ static void put_messages(struct ix_page *page, const struct ix_result *result)
         ix_buf_str(out, " of those sent");
     }
     ix_buf_char(out, '\n');
-    put_line(page, "lost", c[IX_C_LOST]);
-    if (c[IX_C_SENT] > c[IX_C_ACKED] + c[IX_C_LOST])
-        put_line(page, "in flight", c[IX_C_SENT] - c[IX_C_ACKED] - c[IX_C_LOST]);
+    put_lost(page, c);
+    put_line(page, "in flight", ix_totals_in_flight(&result->final.all));
     put_never_sent(page, c);
+    put_line(page, "waiting", result->final.all.waiting);
+    put_line(page, "in doubt", ix_totals_in_doubt(&result->final.all));
     put_received(page, c, result->seconds);
 }
 

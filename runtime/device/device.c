@@ -106,6 +106,7 @@ void ix_device_free_extra(struct ix_device *d)
     if (!d->extra)
         return;
     ix_overrides_free(d->extra->overrides, d->group->model->attribute_count);
+    ix_queue_free(d->extra);
     free(d->extra);
     d->extra = NULL;
 }

@@ -23,6 +23,7 @@ struct ix_device {
     uint32_t generation;
     uint8_t stage; /* device/internal.h */
     uint8_t flags;
+    uint16_t waiting; /* messages in its queue, where that has a size */
 };
 _Static_assert(sizeof(struct ix_device) <= 96, "a device's slot must stay within its memory budget");
 

@@ -32,7 +32,8 @@ static void deinit_buffers(struct ix_engine *engine)
 }
 
 /* Rows that a predecessor freed may be taken again; the gauges of its groups are counted anew as their specs
- * come back. What it had not seen acknowledged went with its connections. */
+ * come back. What it had not seen acknowledged went with its connections, what waited in its devices with them; of a
+ * message that it had begun and not noted as sent it stays in doubt whether it was. */
 static void take_over_segment(struct ix_engine *engine)
 {
     struct ix_segment *segment = engine->segment;
@@ -45,9 +46,15 @@ static void take_over_segment(struct ix_engine *engine)
         struct ix_group_metrics *metrics = &segment->groups[i];
         memset(metrics->by_status, 0, sizeof(metrics->by_status));
         metrics->connected = 0;
-        uint64_t settled = metrics->counters[IX_C_ACKED] + metrics->counters[IX_C_LOST];
-        if (metrics->counters[IX_C_SENT] > settled)
-            metrics->counters[IX_C_LOST] += metrics->counters[IX_C_SENT] - settled;
+        uint64_t *counters = metrics->counters;
+        uint64_t settled = counters[IX_C_ACKED] + counters[IX_C_LOST];
+        if (counters[IX_C_SENT] < settled) /* it died between two of its counters */
+            counters[IX_C_SENT] = settled;
+        counters[IX_C_LOST_WORKER] += counters[IX_C_SENT] - settled;
+        counters[IX_C_LOST] += counters[IX_C_SENT] - settled;
+        counters[IX_C_SCHEDULED] += metrics->waiting;
+        counters[IX_C_NEVER_SENT_LATE] += metrics->waiting;
+        metrics->waiting = 0;
     }
 }
 

@@ -41,6 +41,8 @@ static void prepare(struct ix_group *group)
         const struct ix_behavior *behavior = &model->behaviors[i];
         group->has_triggers = group->has_triggers || (!behavior->handler && !behavior->is_states);
     }
+    group->queues = model->connection.queue != IX_QUEUE_NONE;
+    group->late_ns = model->connection.late_after_ns;
     group->keep_values = model->needs_values || group->hooks || stateful;
     group->needs_extra = group->keep_values || group->has_triggers;
 }
@@ -305,6 +307,8 @@ static void free_devices(struct ix_group *group, bool forget_rows)
     struct ix_engine *engine = group->engine;
     for (uint64_t position = 0; position < group->slot_count; position++) {
         struct ix_device *d = ix_engine_slot(engine, group->slots[position]);
+        if (d->flags & IX_DF_WAITING)
+            ix_queue_forget(d, IX_C_NEVER_SENT_BACKPRESSURE);
         ix_device_end_link(d, IX_WAY_ABORT);
         ix_device_set_stage(d, IX_S_IDLE, 0);
         ix_behavior_close(d);

@@ -32,6 +32,9 @@ enum {
     IX_DF_STARTED = 1,    /* prepared: hooks and generators hold something for it */
     IX_DF_DROP_ARMED = 2, /* the dropout in its row is known here and still to come */
     IX_DF_TOLD_STOP = 4,  /* the stop hook was called */
+    IX_DF_WAITING = 8,    /* telemetry waits for room (queue.c) */
+    IX_DF_OWN_FAULT =
+        16, /* it is not connected because of us: its worker died, or this host had no descriptor */
 };
 
 /* Parts of a device's random key beside its streams (1, 2 …) and its script's draws. */
@@ -44,6 +47,8 @@ enum {
 #define IX_JOB_CHUNK 1024
 /* Instants that a late device makes up for before others get their turn. */
 #define IX_CATCH_UP 32
+/* How much faster than its own pace a device sends what it missed (onLate "catch-up"). */
+#define IX_CATCH_UP_PACE 10
 /* A reboot waits until its answer is with the server. */
 #define IX_REBOOT_GRACE_NS 100000000ull
 #define IX_REBOOT_AWAY_NS  5000000000ull
@@ -74,6 +79,15 @@ struct ix_device_order_state {
     bool start;
 };
 
+/* Instants after from_ns and until to_ns were dropped from within a queue. */
+struct ix_queue_gap {
+    uint64_t from_ns, to_ns;
+};
+struct ix_queue_gaps {
+    struct ix_queue_gap *items; /* [first, count) are still to come */
+    size_t first, count, cap;
+};
+
 struct ix_device_extra {
     void *script;
     struct ix_value *values; /* last published value of each stream; NULL: not kept */
@@ -82,8 +96,9 @@ struct ix_device_extra {
     void **instances; /* per stream: what the generator keeps for this device */
     struct ix_override **overrides;
     struct ix_device_order_state order;
-    uint64_t leave_ns;      /* a reboot is due; UINT64_MAX: none */
-    uint64_t leave_back_ns; /* how long it then stays away */
+    uint64_t leave_ns;          /* a reboot is due; UINT64_MAX: none */
+    uint64_t leave_back_ns;     /* how long it then stays away */
+    struct ix_queue_gaps *gaps; /* NULL: none yet */
 };
 
 struct ix_dropout_state {
@@ -148,6 +163,8 @@ struct ix_group {
     uint64_t combined_phase_ns; /* shortest interval among random phases: a combined device has one phase */
     bool keep_values;
     bool needs_extra;
+    bool queues;       /* its connection has a queue */
+    uint64_t late_ns;  /* telemetry is late from this delay on */
     bool has_triggers; /* behaviours of which C decides when they fire */
 
     void *script;   /* hooks' handle of the model */
@@ -222,6 +239,8 @@ struct ix_engine {
     void (*drained)(void *context);
     void *drained_context;
     struct ix_wheel_entry drained_wheel;
+
+    uint64_t ready_ns; /* while messages that waited are sent: when there was room; else 0 */
 
     int64_t stamp_ms; /* wall-clock millisecond of `stamp` */
     char stamp[IX_ISO8601_LEN + 1];
@@ -340,7 +359,26 @@ uint64_t ix_telemetry_random_phase(uint64_t key, uint64_t counter, uint64_t inte
 uint64_t ix_telemetry_after_cursor(const struct ix_device_row *row, uint64_t first_ns, uint64_t interval_ns);
 /* One message with the current value of a stream, outside of its schedule. */
 void ix_telemetry_publish_now(struct ix_device *d, size_t stream);
+/* The first instant after a cursor, and how many messages are due then; UINT64_MAX: there is none. */
+uint64_t ix_telemetry_after(const struct ix_device *d, uint64_t cursor_ns, uint64_t *messages);
+/* Message `n` of an instant. The cursor is the caller's business. */
+void ix_telemetry_send(struct ix_device *d, uint64_t instant_ns, uint64_t n);
+/* What is due before `now_ns` and was not handled is too late. */
+void ix_telemetry_give_up(struct ix_device *d, uint64_t now_ns);
+/* True if the instant is too late to be sent (onLate): all that are count as never sent. */
+bool ix_telemetry_skip_late(struct ix_device *d, uint64_t instant_ns, uint64_t now_ns);
 const char *ix_engine_stamp(struct ix_engine *engine, uint64_t instant_ns);
+
+/* queue.c: for groups whose connection has a queue */
+/* Takes in what is due and sends what there is room for; returns the next instant, as ix_telemetry_run. */
+uint64_t ix_queue_run(struct ix_device *d, uint64_t now_ns);
+/* Sends what there is room for, without taking anything in. */
+void ix_queue_drain(struct ix_device *d, uint64_t now_ns);
+/* Something waits, and there is room. */
+bool ix_queue_can_send(const struct ix_device *d);
+/* What waits is never sent. */
+void ix_queue_forget(struct ix_device *d, enum ix_counter why);
+void ix_queue_free(struct ix_device_extra *extra);
 
 /* inflight.c */
 /* Publishes and counts everything but the scheduling. */

@@ -39,6 +39,8 @@ static void rearm(struct ix_device *d, uint64_t next_tick)
         next = earlier(next, row->drop_until_ns);
     if (d->stage == IX_S_WAITING || d->stage == IX_S_DRAINING)
         next = earlier(next, d->need_ns);
+    if ((d->flags & IX_DF_WAITING) && ix_queue_can_send(d))
+        next = 0;
     if (d->extra) {
         if (d->extra->order.sequence)
             next = earlier(next, d->extra->order.at_ns);
@@ -93,6 +95,15 @@ static void warm_upcoming(const struct ix_wheel *wheel)
         d->group->protocol->warm(d->link);
 }
 
+static void go_on_draining(struct ix_device *d, uint64_t now_ns)
+{
+    if (d->flags & IX_DF_WAITING)
+        ix_queue_drain(d, now_ns);
+    if (d->stage == IX_S_DRAINING &&
+        (d->need_ns <= now_ns || (d->inflight_count == 0 && !(d->flags & IX_DF_WAITING))))
+        ix_device_finish_stop(d);
+}
+
 void ix_device_due(struct ix_wheel_entry *entry, uint64_t now_ns)
 {
     struct ix_device *d = (struct ix_device *)entry;
@@ -105,8 +116,8 @@ void ix_device_due(struct ix_wheel_entry *entry, uint64_t now_ns)
         next = ix_telemetry_run(d, now_ns);
     if (d->stage == IX_S_WAITING && d->need_ns <= now_ns)
         ix_pace_connect(d);
-    else if (d->stage == IX_S_DRAINING && d->need_ns <= now_ns)
-        ix_device_finish_stop(d);
+    else if (d->stage == IX_S_DRAINING)
+        go_on_draining(d, now_ns);
     if (d->extra)
         ix_behavior_run(d, now_ns);
     rearm(d, ix_device_is_ticking(d) ? next : UINT64_MAX);
@@ -129,7 +140,7 @@ static void begin(struct ix_device *d)
     struct ix_device_row *row = d->row;
     uint64_t now = ix_engine_now(d->group->engine);
     row->flags &= (uint8_t) ~(IX_ROW_BASE | IX_ROW_TICKED);
-    row->base_ns = row->cursor_ns = 0;
+    row->base_ns = row->cursor_ns = row->counted_ns = 0;
     row->started_ns = now;
     row->reason = 0;
     d->attempts = 0;
@@ -178,6 +189,8 @@ static void become_idle(struct ix_device *d, enum ix_way way, enum ix_device_sta
     uint64_t now = ix_engine_now(d->group->engine);
     if (ix_device_is_ticking(d) && d->stage != IX_S_UP)
         ix_telemetry_settle(d, now);
+    else if (d->flags & IX_DF_WAITING)
+        ix_queue_forget(d, IX_C_NEVER_SENT_BACKPRESSURE);
     ix_device_end_link(d, way);
     ix_device_set_link(d, IX_L_DISCONNECTED);
     if (d->row->flags & IX_ROW_DROP_HELD)
@@ -218,8 +231,10 @@ void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns)
     case IX_D_DROPPED:
         break;
     }
-    if (d->stage == IX_S_UP && now)
+    if (d->stage == IX_S_UP && now) {
         ix_telemetry_run(d, now - 1); /* what was due before the stop, if this turn is late */
+        ix_telemetry_give_up(d, now);
+    }
     ix_behavior_stopping(d);
     if (d->stage == IX_S_IDLE)
         return; /* failed in its hook */
@@ -229,7 +244,7 @@ void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns)
     }
     ix_device_set_status(d, IX_D_STOPPING);
     ix_device_set_stage(d, IX_S_DRAINING, ix_instant_after(now, drain_ns));
-    if (d->inflight_count == 0)
+    if (d->inflight_count == 0 && !(d->flags & IX_DF_WAITING))
         ix_device_finish_stop(d);
     else
         ix_device_rearm(d);
@@ -240,8 +255,13 @@ void ix_device_resume(struct ix_device *d)
     struct ix_device_row *row = d->row;
     uint64_t now = ix_engine_now(d->group->engine);
     /* Where it stands is counted by this process from now on; the launch record plans anew. */
+    if (row->link == IX_L_CONNECTED)
+        d->flags |= IX_DF_OWN_FAULT;
     row->link = IX_L_DISCONNECTED;
     row->flags &= (uint8_t)~IX_ROW_PLANNED;
+    if (row->counted_ns > row->cursor_ns) /* the engine has settled what waited */
+        row->cursor_ns = row->counted_ns;
+    row->counted_ns = 0;
     if (row->status == IX_D_STOPPING)
         row->status = IX_D_STOPPED;
     d->group->metrics->by_status[row->status]++;

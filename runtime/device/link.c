@@ -135,6 +135,7 @@ static void on_connected(void *owner, bool session_present)
     } else {
         ix_telemetry_settle(d, now);
     }
+    d->flags &= (uint8_t)~IX_DF_OWN_FAULT;
     ix_device_set_stage(d, IX_S_UP, 0);
     ix_device_set_link(d, IX_L_CONNECTED);
     if (row->flags & IX_ROW_DROP_HELD)
@@ -154,6 +155,10 @@ static void on_closed(void *owner, enum ix_outcome outcome, const char *reason)
     uint64_t now = ix_engine_now(d->group->engine);
     d->link = NULL;
     ix_inflight_lose(d);
+    if (d->flags & IX_DF_OWN_FAULT) { /* until here; from now on it is the server's */
+        ix_telemetry_settle(d, now);
+        d->flags &= (uint8_t)~IX_DF_OWN_FAULT;
+    }
     ix_device_count(d, counters[outcome], 1);
     note_reason(d, reason);
     if (d->stage == IX_S_DRAINING) {
@@ -170,7 +175,9 @@ static void on_acked(void *owner, uint16_t token, bool accepted)
 {
     struct ix_device *d = owner;
     ix_inflight_acked(d, token, accepted);
-    if (d->stage == IX_S_DRAINING && d->inflight_count == 0)
+    if (d->flags & IX_DF_WAITING)
+        ix_device_rearm(d);
+    else if (d->stage == IX_S_DRAINING && d->inflight_count == 0)
         ix_device_finish_stop(d);
 }
 

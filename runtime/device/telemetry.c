@@ -95,7 +95,12 @@ static uint64_t next_instant(const struct ix_device *d, struct due *due)
 uint64_t ix_telemetry_next(const struct ix_device *d)
 {
     struct due due;
-    return ix_device_is_ticking(d) ? next_instant(d, &due) : UINT64_MAX;
+    uint64_t messages;
+    if (!ix_device_is_ticking(d))
+        return UINT64_MAX;
+    if (d->flags & IX_DF_WAITING) /* what waits is sent when there is room, not at an instant */
+        return ix_telemetry_after(d, d->row->counted_ns, &messages);
+    return next_instant(d, &due);
 }
 
 bool ix_telemetry_last_tick(const struct ix_device *d, size_t stream, uint64_t *tick, uint64_t *instant_ns)
@@ -309,10 +314,10 @@ static uint64_t message_count(const struct ix_device *d, const struct due *due, 
     return count;
 }
 
-static void count_offline(struct ix_device *d, uint64_t messages)
+static void count_never_sent(struct ix_device *d, uint64_t messages, enum ix_counter why)
 {
     ix_device_count(d, IX_C_SCHEDULED, messages);
-    ix_device_count(d, IX_C_NEVER_SENT_OFFLINE, messages);
+    ix_device_count(d, why, messages);
 }
 
 static void publish_streams(struct ix_device *d, uint64_t due, uint64_t instant_ns)
@@ -324,7 +329,7 @@ static void publish_streams(struct ix_device *d, uint64_t due, uint64_t instant_
         if (d->stage == IX_S_UP)
             publish_stream(d, s, tick, instant_ns);
         else if (ix_device_is_ticking(d)) /* a script disconnected it between two streams */
-            count_offline(d, 1);
+            count_never_sent(d, 1, IX_C_NEVER_SENT_OFFLINE);
     }
 }
 
@@ -338,7 +343,7 @@ static void handle_instant(struct ix_device *d, uint64_t instant_ns, const struc
     if (due->children && d->stage == IX_S_UP)
         publish_children(d, instant_ns);
     else if (due->children && ix_device_is_ticking(d))
-        count_offline(d, 1);
+        count_never_sent(d, 1, IX_C_NEVER_SENT_OFFLINE);
 }
 
 /* ---- offline ---- */
@@ -353,7 +358,7 @@ static uint64_t values_left(const struct ix_device *d, size_t stream, uint64_t n
 }
 
 /* Of all streams together, counted without visiting each instant. */
-static void settle_streams(struct ix_device *d, uint64_t until_ns)
+static void settle_streams(struct ix_device *d, uint64_t until_ns, enum ix_counter why)
 {
     uint64_t missed = 0, last = 0;
     for (size_t s = 0; s < d->group->model->attribute_count; s++) {
@@ -370,17 +375,14 @@ static void settle_streams(struct ix_device *d, uint64_t until_ns)
     }
     if (missed) {
         handled(d, last);
-        ix_device_count(d, IX_C_SCHEDULED, missed);
-        ix_device_count(d, IX_C_NEVER_SENT_OFFLINE, missed);
+        count_never_sent(d, missed, why);
     }
 }
 
-void ix_telemetry_settle(struct ix_device *d, uint64_t until_ns)
+static void settle(struct ix_device *d, uint64_t until_ns, enum ix_counter why)
 {
-    if (!(d->row->flags & IX_ROW_BASE))
-        return;
     if (!d->group->model->connection.combined && !d->group->gateway) {
-        settle_streams(d, until_ns);
+        settle_streams(d, until_ns, why);
         return;
     }
     /* One message for what coincides: instants are counted one by one, as devices that are offline wake at
@@ -389,8 +391,43 @@ void ix_telemetry_settle(struct ix_device *d, uint64_t until_ns)
     struct due due;
     while ((instant = next_instant(d, &due)) < until_ns) {
         handled(d, instant);
-        count_offline(d, message_count(d, &due, instant));
+        count_never_sent(d, message_count(d, &due, instant), why);
     }
+}
+
+void ix_telemetry_settle(struct ix_device *d, uint64_t until_ns)
+{
+    enum ix_counter why = d->flags & IX_DF_OWN_FAULT ? IX_C_NEVER_SENT_LATE : IX_C_NEVER_SENT_OFFLINE;
+    if (!(d->row->flags & IX_ROW_BASE))
+        return;
+    if (d->flags & IX_DF_WAITING)
+        ix_queue_forget(d, why);
+    settle(d, until_ns, why);
+}
+
+/* ---- late through ourselves ---- */
+
+bool ix_telemetry_skip_late(struct ix_device *d, uint64_t instant_ns, uint64_t now_ns)
+{
+    uint64_t late = d->group->late_ns;
+    if (d->group->model->connection.catch_up || instant_ns > now_ns || now_ns - instant_ns <= late)
+        return false;
+    settle(d, now_ns - late, IX_C_NEVER_SENT_LATE);
+    return true;
+}
+
+void ix_telemetry_give_up(struct ix_device *d, uint64_t now_ns)
+{
+    if (ix_device_is_ticking(d) && d->stage == IX_S_UP && !d->group->queues)
+        settle(d, now_ns, IX_C_NEVER_SENT_LATE);
+}
+
+/* Sends a late instant, and says when the next one may follow. */
+static uint64_t catch_up(struct ix_device *d, uint64_t instant_ns, const struct due *due, uint64_t now_ns)
+{
+    handle_instant(d, instant_ns, due);
+    uint64_t next = ix_telemetry_next(d);
+    return next > now_ns ? next : now_ns + (next - instant_ns) / IX_CATCH_UP_PACE;
 }
 
 uint64_t ix_telemetry_run(struct ix_device *d, uint64_t now_ns)
@@ -398,14 +435,18 @@ uint64_t ix_telemetry_run(struct ix_device *d, uint64_t now_ns)
     for (int n = 0; n < IX_CATCH_UP; n++) {
         if (!ix_device_is_ticking(d))
             return UINT64_MAX;
+        if (d->group->queues && d->stage == IX_S_UP)
+            return ix_queue_run(d, now_ns);
         struct due due;
         uint64_t instant = next_instant(d, &due);
         if (instant > now_ns)
             return instant;
-        if (d->stage == IX_S_UP)
-            handle_instant(d, instant, &due);
-        else
+        if (d->stage != IX_S_UP)
             ix_telemetry_settle(d, now_ns + 1);
+        else if (now_ns - instant <= d->group->late_ns)
+            handle_instant(d, instant, &due);
+        else if (!ix_telemetry_skip_late(d, instant, now_ns))
+            return catch_up(d, instant, &due, now_ns);
     }
     return ix_telemetry_next(d);
 }
@@ -414,4 +455,46 @@ void ix_telemetry_publish_now(struct ix_device *d, size_t stream)
 {
     if (d->stage == IX_S_UP && publish_stream(d, stream, 0, ix_engine_now(d->group->engine)))
         ix_override_published(d, stream);
+}
+
+/* ---- for the queue ---- */
+
+/* As if the device stood elsewhere. */
+static uint64_t due_after(const struct ix_device *d, uint64_t cursor_ns, struct due *due)
+{
+    struct ix_device_row row = *d->row;
+    struct ix_device other = *d;
+    row.cursor_ns = cursor_ns;
+    row.flags |= IX_ROW_TICKED;
+    other.row = &row;
+    return next_instant(&other, due);
+}
+
+uint64_t ix_telemetry_after(const struct ix_device *d, uint64_t cursor_ns, uint64_t *messages)
+{
+    struct due due;
+    uint64_t instant = due_after(d, cursor_ns, &due);
+    *messages = instant == UINT64_MAX ? 0 : message_count(d, &due, instant);
+    return instant;
+}
+
+void ix_telemetry_send(struct ix_device *d, uint64_t instant_ns, uint64_t n)
+{
+    const struct ix_model *model = d->group->model;
+    struct due due;
+    uint64_t tick;
+    IX_REQUIRE(due_after(d, instant_ns - 1, &due) == instant_ns);
+    if (model->connection.combined && due.streams && n-- == 0) {
+        publish_combined(d, due.streams, instant_ns);
+        return;
+    }
+    for (size_t s = 0; !model->connection.combined && s < model->attribute_count; s++) {
+        if ((due.streams >> (s < 63 ? s : 63) & 1) && ix_telemetry_is_due(d, s, instant_ns, &tick) &&
+            n-- == 0) {
+            publish_stream(d, s, tick, instant_ns);
+            return;
+        }
+    }
+    if (due.children)
+        publish_children(d, instant_ns);
 }

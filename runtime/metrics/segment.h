@@ -23,9 +23,11 @@ enum ix_counter {
     IX_C_SENT,                    /* messages handed to the protocol */
     IX_C_ACKED,                   /* of these: QoS 0 in the kernel, 1 PUBACK, 2 PUBCOMP */
     IX_C_LOST,                    /* unacknowledged when their connection ended, or refused by the broker */
+    IX_C_LOST_WORKER,             /* of these: their worker died */
     IX_C_NEVER_SENT_OFFLINE,      /* due while unconnected */
     IX_C_NEVER_SENT_BACKPRESSURE, /* due beyond maxInflight */
     IX_C_NEVER_SENT_ERROR,        /* the generator, or the encoder, failed */
+    IX_C_NEVER_SENT_LATE,         /* due while iotix itself was stopped, behind, or had lost the connection */
     IX_C_BYTES_SENT,              /* payload bytes of sent messages */
     IX_C_RECEIVED,
     IX_C_BYTES_RECEIVED,
@@ -109,6 +111,8 @@ struct ix_group_metrics {
     uint64_t counters[IX_C_COUNT];
     int64_t by_status[IX_D_STATUS_COUNT]; /* gauges of placed devices */
     int64_t connected;                    /* gauge: devices with an accepted connection */
+    uint64_t waiting;                     /* gauge: messages that came due and wait for room; not yet among
+                                             IX_C_SCHEDULED, which counts them when they are done with */
     struct ix_reason reasons[IX_SEGMENT_REASONS];
     struct ix_histogram trends[IX_T_COUNT];
 };
@@ -126,12 +130,14 @@ enum ix_row_flag {
 struct ix_device_row {
     uint64_t group_key; /* hash of the group id; with index the identity of the row. 0 = free */
     uint32_t index;
-    uint8_t status;     /* enum ix_device_status */
-    uint8_t link;       /* enum ix_device_link */
-    uint8_t reason;     /* 1 + place in the group's reasons of the last error, 0 none */
-    uint8_t flags;      /* enum ix_row_flag */
-    uint64_t base_ns;   /* instant of the first connection after start; 0 before: ticks count from here */
-    uint64_t cursor_ns; /* last telemetry instant handled */
+    uint8_t status;   /* enum ix_device_status */
+    uint8_t link;     /* enum ix_device_link */
+    uint8_t reason;   /* 1 + place in the group's reasons of the last error, 0 none */
+    uint8_t flags;    /* enum ix_row_flag */
+    uint64_t base_ns; /* instant of the first connection after start; 0 before: ticks count from here */
+    uint64_t
+        cursor_ns; /* last telemetry instant handled; between two of these (which are whole ms): n ns before
+                           an instant of which n messages still wait */
     uint64_t started_ns;
     uint64_t sent;
     uint64_t received;
@@ -143,7 +149,7 @@ struct ix_device_row {
     uint64_t drop_until_ns;   /* UINT64_MAX: it does not come back by itself */
     uint64_t launch_sequence; /* the last launch, stop or device record that the row reflects */
     uint64_t planned_ns;      /* when the launch record will start it */
-    uint64_t reserved[1];     /* zero */
+    uint64_t counted_ns; /* messages due after cursor_ns and until here wait for room; ≤ cursor_ns: none */
 };
 _Static_assert(sizeof(struct ix_device_row) <= 128, "a device's row must stay within its memory budget");
 

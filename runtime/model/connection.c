@@ -118,6 +118,19 @@ static void compile_reconnect(const struct ix_object *o, struct ix_reconnect_pol
     policy->on_refused = ix_object_boolean(&r, "onRefused");
 }
 
+static void compile_queue(const struct ix_object *o, struct ix_connection_spec *spec)
+{
+    const json_t *json = ix_object_get(o, "queue");
+    if (!json)
+        return;
+    struct ix_object q = ix_object_check(o->check, &ix_table_queue, json, "connection.queue", 0);
+    int policy = ix_object_word(&q, "policy");
+    spec->queue = policy < 0 ? IX_QUEUE_NONE : (enum ix_queue_policy)(IX_QUEUE_DROP_NEWEST + policy);
+    spec->queue_size = spec->queue == IX_QUEUE_BLOCK ? 0 : (unsigned)ix_object_integer(&q, "size");
+    if (spec->queue == IX_QUEUE_BLOCK && ix_object_has(&q, "size"))
+        ix_object_fault(&q, "size", "has no meaning with \"block\", which drops nothing");
+}
+
 static void compile_will(struct ix_compiler *c, const struct ix_object *o, struct ix_will *will)
 {
     struct ix_template_names names = ix_compile_names(c);
@@ -302,6 +315,9 @@ void ix_compile_connection(struct ix_compiler *c, const json_t *json)
     spec->combined = ix_object_word(&o, "payload") == 1;
     spec->connect_timeout_ns = (uint64_t)ix_object_integer(&o, "connectTimeoutMs") * IX_MS;
     spec->max_inflight = (unsigned)ix_object_integer(&o, "maxInflight");
+    spec->catch_up = ix_object_word(&o, "onLate") == 1;
+    spec->late_after_ns = (uint64_t)ix_object_integer(&o, "lateAfterMs") * IX_MS;
+    compile_queue(&o, spec);
     switch (spec->protocol) {
     case IX_PROTOCOL_MQTT:
         compile_mqtt(c, &o, spec);

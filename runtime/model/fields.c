@@ -110,6 +110,15 @@ static const struct ix_field reconnect_fields[] = {
 };
 TABLE(reconnect, .name = "reconnect", .doc = "What a device does after losing its connection");
 
+static const struct ix_field queue_fields[] = {
+    {"policy", .accept = IX_A_TEXT, .words = WORDS("drop-newest", "drop-oldest", "block"), .required = IX_ALL,
+     .doc = "When the queue is full: what comes due is dropped (drop-newest), what waits longest is dropped "
+            "(drop-oldest), or nothing is (block: it has no size, and needs no memory)."},
+    {"size", .accept = IX_A_INTEGER, .min = 1, .max = 65000, .unit = "messages", .fallback = "1000",
+     .doc = "Messages that may wait in one device."},
+};
+TABLE(queue, .name = "queue", .doc = "Where messages wait for room");
+
 static const struct ix_field subscription_fields[] = {
     {"topic", .accept = IX_A_TEXT, .required = IX_ALL,
      .doc = "Topic filter, wildcards and $share/GROUP/ allowed; a template."},
@@ -169,7 +178,20 @@ static const struct ix_field connection_fields[] = {
     {"connectTimeoutMs", .accept = IX_A_INTEGER, .min = 1, .max = YEAR_MS, .unit = "ms", .fallback = "10000",
      .doc = "How long a connection may take to be accepted."},
     {"maxInflight", .accept = IX_A_INTEGER, .min = 1, .max = 65535, .fallback = "20",
-     .doc = "Unacknowledged messages of one device; telemetry beyond is counted as never sent."},
+     .doc =
+         "Unacknowledged messages of one device; telemetry beyond waits in the queue, if there is one, or is "
+         "counted as never sent."},
+    {"queue", .accept = IX_A_OBJECT, .table = &ix_table_queue,
+     .doc = "Telemetry that finds no room (maxInflight, or a server that does not read) waits here, and is "
+            "sent later "
+            "with its own timestamp; default: no queue."},
+    {"onLate", .accept = IX_A_TEXT, .words = WORDS("skip", "catch-up"), .fallback = "\"skip\"",
+     .doc =
+         "Telemetry that is late by more than lateAfterMs through iotix itself (it was stopped, or the host "
+         "is "
+         "overloaded): skip never sends it, catch-up sends it at ten times the device's own pace at most."},
+    {"lateAfterMs", .accept = IX_A_INTEGER, .min = 1, .max = YEAR_MS, .unit = "ms", .fallback = "5000",
+     .doc = "From which delay on onLate decides; what is less late is sent at once."},
     {"reconnect", .accept = IX_A_FALSE | IX_A_OBJECT, .table = &ix_table_reconnect,
      .doc = "How a device tries again after a loss; false: not at all."},
 };

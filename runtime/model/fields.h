@@ -72,7 +72,7 @@ struct ix_table {
 extern const struct ix_table ix_table_model, ix_table_connection, ix_table_tls, ix_table_will,
     ix_table_reconnect, ix_table_attribute, ix_table_generator, ix_table_generator_change, ix_table_command,
     ix_table_parameter, ix_table_response, ix_table_child, ix_table_behavior, ix_table_trigger,
-    ix_table_action, ix_table_state, ix_table_after, ix_table_when, ix_table_subscription;
+    ix_table_action, ix_table_state, ix_table_after, ix_table_when, ix_table_subscription, ix_table_queue;
 
 /* Bits of variants. */
 enum { IX_V_MQTT = 1, IX_V_COAP = 2, IX_V_HTTP = 4 };

@@ -100,6 +100,9 @@ struct ix_subscribe_spec {
     int qos;
 };
 
+/* What becomes of telemetry beyond max_inflight. */
+enum ix_queue_policy { IX_QUEUE_NONE, IX_QUEUE_DROP_NEWEST, IX_QUEUE_DROP_OLDEST, IX_QUEUE_BLOCK };
+
 struct ix_connection_spec {
     enum ix_protocol_kind protocol;
     char *host;    /* NULL: the run's broker; from `broker`, a host name, address or URL */
@@ -122,7 +125,11 @@ struct ix_connection_spec {
     uint32_t session_expiry_s;   /* MQTT 5, default 0 */
     uint64_t connect_timeout_ns; /* default 10 s */
     unsigned max_inflight;       /* default 20 */
-    bool combined;               /* "payload": "combined" */
+    enum ix_queue_policy queue;
+    unsigned queue_size;    /* messages of a device that may wait; 0: without a limit (IX_QUEUE_BLOCK) */
+    bool catch_up;          /* what is late through iotix itself is sent all the same */
+    uint64_t late_after_ns; /* and is late from this delay on; default 5 s */
+    bool combined;          /* "payload": "combined" */
     struct ix_subscribe_spec *subscriptions;
     size_t subscription_count;
     struct ix_will will;

@@ -14,6 +14,7 @@ static const struct {
     {"connection", &ix_table_connection},
     {"tls", &ix_table_tls},
     {"will", &ix_table_will},
+    {"queue", &ix_table_queue},
     {"reconnect", &ix_table_reconnect},
     {"subscription", &ix_table_subscription},
     {"attribute", &ix_table_attribute},

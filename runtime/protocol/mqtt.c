@@ -201,6 +201,19 @@ static bool hold_back(struct ix_mqtt_link *link)
     return waits;
 }
 
+/* The socket is full, and as much waits in memory for it as may. */
+static bool is_stuffed(const struct ix_mqtt_link *link)
+{
+    return link->pending >= link->transport->max_pending &&
+           (link->has_rest || (link->interest & UV_WRITABLE) != 0);
+}
+
+static bool mqtt_has_room(const struct ix_link *opaque, int qos)
+{
+    const struct ix_mqtt_link *link = (const struct ix_mqtt_link *)(const void *)opaque;
+    return (qos == 0 || link->pending < link->window) && !is_stuffed(link);
+}
+
 static void let_go(struct ix_mqtt_link *link, bool held)
 {
     if (held && !link->has_rest)
@@ -236,7 +249,7 @@ static int mqtt_publish(struct ix_link *opaque, const struct ix_message *message
     struct ix_mqtt_link *link = mqtt(opaque);
     if (link->state != IX_MQTT_CONNECTED || link->reason != NULL)
         return -ENOTCONN;
-    if (message->qos > 0 && link->pending >= link->window)
+    if (!mqtt_has_room(opaque, message->qos))
         return -EAGAIN;
     if (message->len > MQTT_MAX_PAYLOAD)
         return -EMSGSIZE;
@@ -247,11 +260,6 @@ static int mqtt_publish(struct ix_link *opaque, const struct ix_message *message
     }
     int id = 0;
     bool held = hold_back(link);
-    /* The socket is full: only so much may wait in memory for it. */
-    if (held && link->pending >= link->transport->max_pending) {
-        let_go(link, held);
-        return -EAGAIN;
-    }
     link->publishing = true;
     link->published = false;
     errno = 0;
@@ -333,6 +341,7 @@ const struct ix_protocol ix_protocol_mqtt = {
     .connect = mqtt_connect,
     .publish = mqtt_publish,
     .warm = mqtt_warm,
+    .has_room = mqtt_has_room,
     .subscribe = mqtt_subscribe,
     .backlog = mqtt_backlog,
     .close = mqtt_close,

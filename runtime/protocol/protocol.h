@@ -92,6 +92,8 @@ struct ix_protocol {
     int (*publish)(struct ix_link *link, const struct ix_message *message, uint16_t *token);
     /* A hint: a publish on this link follows soon; fetches into the cache what it will touch. May be NULL. */
     void (*warm)(const struct ix_link *link);
+    /* False: a publish would be answered with -EAGAIN now; an `acked` follows when that changes. */
+    bool (*has_room)(const struct ix_link *link, int qos);
     int (*subscribe)(struct ix_link *link, const char *filter, int qos);
     /* Bytes that the kernel holds for us to read, and how many it would hold; false if it can't tell. May be NULL. */
     bool (*backlog)(const struct ix_link *link, uint32_t *waiting, uint32_t *room);

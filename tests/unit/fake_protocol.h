@@ -37,6 +37,7 @@ static struct {
     enum answer answer;
     uint64_t connect_ns, ack_ns; /* how long the server takes */
     bool holds_acks, refuses_publish;
+    size_t room; /* unacknowledged messages that a link takes; 0: any number */
     uint16_t last_token;
     size_t connects, closes, aborts, silences, published, subscribed, open_transports;
     char topic[256], payload[4096], filter[256], client_id[64], will[256];
@@ -137,6 +138,23 @@ static inline int fake_publish(struct ix_link *link, const struct ix_message *me
     return 0;
 }
 
+static inline bool fake_has_room(const struct ix_link *link, int qos)
+{
+    (void)qos;
+    return !fake.room || link->token_count < fake.room;
+}
+
+/* Acknowledges the first `count` messages of a link that holds its answers back. */
+static inline void fake_acknowledge(struct ix_link *link, size_t count)
+{
+    for (; count && link->token_count; count--) {
+        uint16_t token = link->tokens[0];
+        link->token_count--;
+        memmove(link->tokens, link->tokens + 1, link->token_count * sizeof(token));
+        link->transport->events->acked(link->owner, token, true);
+    }
+}
+
 static inline int fake_subscribe(struct ix_link *link, const char *filter, int qos)
 {
     (void)qos;
@@ -178,6 +196,7 @@ static const struct ix_protocol fake_protocol = {.name = "fake",
                                                  .release = fake_release,
                                                  .connect = fake_connect,
                                                  .publish = fake_publish,
+                                                 .has_room = fake_has_room,
                                                  .subscribe = fake_subscribe,
                                                  .close = fake_close,
                                                  .silence = fake_silence};
@@ -426,7 +445,8 @@ static inline const struct ix_device_row *row(const char *group, uint64_t index)
 static inline void check_ledger(const char *group)
 {
     const uint64_t *c = metrics(group)->counters;
-    uint64_t never = c[IX_C_NEVER_SENT_OFFLINE] + c[IX_C_NEVER_SENT_BACKPRESSURE] + c[IX_C_NEVER_SENT_ERROR];
+    uint64_t never = c[IX_C_NEVER_SENT_OFFLINE] + c[IX_C_NEVER_SENT_BACKPRESSURE] + c[IX_C_NEVER_SENT_ERROR] +
+                     c[IX_C_NEVER_SENT_LATE];
     uint64_t inflight = 0;
     struct ix_device *d;
     for (uint64_t i = 0; (d = ix_device_find(rig.engine, group, i)); i++)

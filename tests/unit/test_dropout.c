@@ -302,7 +302,7 @@ static void test_successor_goes_on(void **state)
         for (uint64_t tick = first; tick <= 4255 * MS; tick += S)
             missed += tick > 1500 * MS;
     }
-    assert_number(counter("g", IX_C_NEVER_SENT_OFFLINE), missed);
+    assert_number(counter("g", IX_C_NEVER_SENT_LATE), missed); /* it was we who were away */
     assert_number(rig.segment->rows_used, 2000);
     check_ledger("g");
 }
