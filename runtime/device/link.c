@@ -147,18 +147,28 @@ static void on_connected(void *owner, bool session_present)
     ix_device_rearm(d);
 }
 
+/* Whose fault it is that the device is not connected: what came due until now is the account of whoever it was. */
+static void change_fault(struct ix_device *d, bool ours, uint64_t now_ns)
+{
+    bool before = d->flags & IX_DF_OWN_FAULT;
+    if (before == ours)
+        return;
+    if (ix_device_is_ticking(d))
+        ix_telemetry_settle(d, now_ns);
+    d->flags ^= IX_DF_OWN_FAULT;
+}
+
 static void on_closed(void *owner, enum ix_outcome outcome, const char *reason)
 {
-    static const enum ix_counter counters[] = {
-        [IX_REFUSED] = IX_C_REFUSED, [IX_FAILED] = IX_C_CONNECT_FAILED, [IX_LOST] = IX_C_CONNECTION_LOST};
+    static const enum ix_counter counters[] = {[IX_REFUSED] = IX_C_REFUSED,
+                                               [IX_FAILED] = IX_C_CONNECT_FAILED,
+                                               [IX_STARVED] = IX_C_CONNECT_FAILED,
+                                               [IX_LOST] = IX_C_CONNECTION_LOST};
     struct ix_device *d = owner;
     uint64_t now = ix_engine_now(d->group->engine);
     d->link = NULL;
     ix_inflight_lose(d);
-    if (d->flags & IX_DF_OWN_FAULT) { /* until here; from now on it is the server's */
-        ix_telemetry_settle(d, now);
-        d->flags &= (uint8_t)~IX_DF_OWN_FAULT;
-    }
+    change_fault(d, outcome == IX_STARVED, now);
     ix_device_count(d, counters[outcome], 1);
     note_reason(d, reason);
     if (d->stage == IX_S_DRAINING) {

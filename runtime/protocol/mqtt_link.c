@@ -13,6 +13,12 @@
 static void on_poll(uv_poll_t *poll, int status, int events);
 static void on_wheel(struct ix_wheel_entry *entry, uint64_t now_ns);
 
+/* Of the keep-alive: so often is looked whether a ping is due. */
+static uint64_t quarter(const struct ix_mqtt_link *link)
+{
+    return link->keepalive_s * 250000000ull;
+}
+
 /* --- Callbacks of the library: they only note what happened, or hand an event on. */
 
 static void on_connect(struct mosquitto *client, void *context, int code, int flags,
@@ -34,7 +40,7 @@ static void on_connect(struct mosquitto *client, void *context, int code, int fl
     ix_wheel_cancel(transport->loop->wheel, &link->wheel);
     if (link->keepalive_s > 0)
         ix_wheel_add(transport->loop->wheel, &link->wheel,
-                     ix_clock_now(&transport->loop->clock) + link->keepalive_s * 250000000ull);
+                     ix_clock_now(&transport->loop->clock) + quarter(link));
     transport->events.connected(link->owner, (flags & 1) != 0);
 }
 
@@ -240,6 +246,8 @@ static void finish(struct ix_mqtt_link *link)
         outcome = IX_REFUSED;
     else if (link->state == IX_MQTT_CONNECTED)
         outcome = IX_LOST;
+    else if (ix_mqtt_is_starved(link->reason))
+        outcome = IX_STARVED;
     link->way = IX_WAY_CLOSE;
     ix_mqtt_link_dispose(link);
     link->transport->events.closed(link->owner, outcome, link->reason);
@@ -319,6 +327,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         link->interest = 0; /* libuv stops a handle that reports an error */
         read_fault(link);
     } else if ((events & UV_READABLE) != 0 || link->handshaking) {
+        link->heard_ns = link->transport->loop->now_ns;
         read_some(link);
     }
     if (ix_mqtt_link_lives(link) && link->has_rest && !full)
@@ -345,6 +354,32 @@ static const char *timeout_text(const struct ix_mqtt_link *link)
                              : "connection timed out waiting for CONNACK";
 }
 
+/* The library pings after the keep-alive, and waits for the answer as long again. A server that vanished without a
+ * word is noticed sooner: half a keep-alive after its answer was due, as the server would with us. */
+static bool is_silent(struct ix_mqtt_link *link, uint64_t now_ns)
+{
+    char byte;
+    /* We did not ping in time ourselves, or what came was not read yet. */
+    if (now_ns - link->wheel.due_ns > quarter(link) || recv(link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
+        link->heard_ns = now_ns;
+    return now_ns - link->heard_ns >= 6 * quarter(link);
+}
+
+static void keep_alive(struct ix_mqtt_link *link, uint64_t now_ns)
+{
+    int code = MOSQ_ERR_KEEPALIVE;
+    errno = 0;
+    if (!is_silent(link, now_ns)) {
+        uint64_t next = now_ns + quarter(link), end = link->heard_ns + 6 * quarter(link);
+        ix_wheel_add(link->transport->loop->wheel, &link->wheel, next < end ? next : end);
+        link->inside = true;
+        code = mosquitto_loop_misc(link->client);
+        link->inside = false;
+    }
+    if (code != MOSQ_ERR_SUCCESS)
+        ix_mqtt_link_fault(link, code, errno);
+}
+
 static void on_wheel(struct ix_wheel_entry *entry, uint64_t now_ns)
 {
     struct ix_mqtt_link *link =
@@ -352,13 +387,7 @@ static void on_wheel(struct ix_wheel_entry *entry, uint64_t now_ns)
     if (link->reason == NULL && link->state == IX_MQTT_CONNECTING) {
         ix_mqtt_link_end(link, timeout_text(link));
     } else if (link->reason == NULL) {
-        ix_wheel_add(link->transport->loop->wheel, &link->wheel, now_ns + link->keepalive_s * 250000000ull);
-        link->inside = true;
-        errno = 0;
-        int code = mosquitto_loop_misc(link->client);
-        if (code != MOSQ_ERR_SUCCESS)
-            ix_mqtt_link_fault(link, code, errno);
-        link->inside = false;
+        keep_alive(link, now_ns);
     }
     settle(link);
 }

@@ -45,6 +45,7 @@ struct ix_mqtt_link {
     void *owner;
     struct mosquitto *client;
     const char *reason;   /* why it ended; NULL while it has not */
+    uint64_t heard_ns;    /* when the server last sent anything */
     int fd;               /* while `polled` */
     uint16_t pending;     /* publishes whose `acked` is still to come */
     uint16_t window;      /* the server's Receive Maximum */
@@ -117,5 +118,7 @@ const char *ix_mqtt_connack_text(int version, int code);
 /* `code`: an MQTT 5 reason code ≥ 0x80, or one of libmosquitto's; `error`: the errno that came with it. */
 const char *ix_mqtt_loss_text(int code, int error);
 const char *ix_mqtt_errno_text(int error);
+/* One of these texts that says that this host lacks something. */
+bool ix_mqtt_is_starved(const char *reason);
 
 #endif

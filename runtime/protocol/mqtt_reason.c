@@ -1,6 +1,7 @@
 #include "protocol/mqtt_link.h"
 
 #include <mqtt_protocol.h>
+#include <string.h>
 
 struct text {
     int code;
@@ -95,6 +96,15 @@ const char *ix_mqtt_connack_text(int version, int code)
 const char *ix_mqtt_errno_text(int error)
 {
     return find(errors, IX_ARRAY_LEN(errors), error, "network error");
+}
+
+bool ix_mqtt_is_starved(const char *reason)
+{
+    static const int lacks[] = {EMFILE, EADDRNOTAVAIL, ENOMEM};
+    for (size_t i = 0; i < IX_ARRAY_LEN(lacks); i++)
+        if (strcmp(reason, ix_mqtt_errno_text(lacks[i])) == 0)
+            return true;
+    return false;
 }
 
 const char *ix_mqtt_loss_text(int code, int error)

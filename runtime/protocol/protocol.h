@@ -49,7 +49,8 @@ struct ix_message {
 enum ix_outcome {
     IX_REFUSED, /* the server answered no: not authorised, identifier rejected … */
     IX_FAILED,  /* no answer: refused by the network, unreachable, timed out, TLS */
-    IX_LOST,    /* an accepted connection ended */
+    IX_STARVED, /* the same, because this host has no descriptor, source port or memory left: not the server's fault */
+    IX_LOST, /* an accepted connection ended */
 };
 
 struct ix_link_events {

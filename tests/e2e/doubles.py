@@ -1,4 +1,5 @@
-"""A stand-in for a broker, for what mosquitto can't be told to do: answering late, refusing, and counting attempts."""
+"""Stand-ins for what a real broker or network can't be told to do: a broker that answers late, refuses, and counts
+attempts; a connection that stops reading, or goes silent, in the middle."""
 
 import collections
 import selectors
@@ -108,5 +109,87 @@ class FakeBroker:
         self._thread.join(10)
         for client in list(self._clients):
             self._drop(client)
+        self._selector.close()
+        self._server.close()
+
+
+class Proxy:
+    """Forwards every connection to 127.0.0.1:`port`. `hold()` lets those that there are stand still: nothing is read from
+    either side, so that the senders' buffers fill up, and nobody sees the connection end; new ones are forwarded.
+    `go_on()` ends that."""
+
+    def __init__(self, port):
+        self._port = port
+        self._lock = threading.Lock()
+        self._selector = selectors.DefaultSelector()
+        self._server = socket.socket()
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        self._server.bind(("127.0.0.1", 0))
+        self._server.listen(1024)
+        self._selector.register(self._server, selectors.EVENT_READ)
+        self._peers, self._held = {}, []
+        self._ended = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self):
+        return "127.0.0.1:%d" % self._server.getsockname()[1]
+
+    def hold(self):
+        with self._lock:
+            for one in set(self._peers) - set(self._held):
+                self._selector.unregister(one)
+                self._held.append(one)
+
+    def go_on(self):
+        with self._lock:
+            for one in self._held:
+                if one in self._peers:
+                    self._selector.register(one, selectors.EVENT_READ)
+            self._held.clear()
+
+    def _serve(self):
+        while not self._ended:
+            events = self._selector.select(0.05)
+            with self._lock:
+                for key, _ in events:
+                    if key.fileobj is self._server:
+                        self._accept()
+                    elif key.fileobj in self._peers and key.fileobj not in self._held:
+                        self._forward(key.fileobj)
+
+    def _accept(self):
+        client, _ = self._server.accept()
+        try:
+            server = socket.create_connection(("127.0.0.1", self._port))
+        except OSError:
+            client.close()
+            return
+        for one, other in ((client, server), (server, client)):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._peers[one] = other
+            self._selector.register(one, selectors.EVENT_READ)
+
+    def _forward(self, one):
+        other = self._peers[one]
+        try:
+            data = one.recv(65536)
+            if data:
+                other.sendall(data)
+                return
+        except OSError:
+            pass
+        for end in (one, other):
+            if end not in self._held:
+                self._selector.unregister(end)
+            del self._peers[end]
+            end.close()
+
+    def close(self):
+        self._ended = True
+        self._thread.join(10)
+        for one in self._peers:
+            one.close()
         self._selector.close()
         self._server.close()

@@ -489,3 +489,23 @@ def figure(run, label):
     """A number of the summary, by the label at the start of its line; 0 if there is no such line."""
     found = re.search(rf"(?m)^  {re.escape(label)} +([\d,]+)", run.out)
     return int(found.group(1).replace(",", "")) if found else 0
+
+
+def ledger(report):
+    """The ledger of a JSON report, as totals.ledger, after its equations were checked for all groups and each."""
+    for totals in [report["totals"], *report["groups"]]:
+        one = totals["ledger"]
+        never = sum(one["neverSent"].values())
+        assert one["scheduled"] == never + one["sent"] + one["waiting"] + one["inDoubt"], one
+        assert one["sent"] == one["acknowledged"] + one["lost"] + one["inFlight"], one
+    return report["totals"]["ledger"]
+
+
+def memory(pid):
+    """Bytes of a process without those of its program and libraries; shared memory is divided among its users."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return 1024 * sum(int(n) for n in re.findall(r"(?m)^Pss_(?:Anon|Shmem): +(\d+) kB", text))
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))

@@ -36,7 +36,9 @@ def test_a_killed_worker_is_restarted_and_its_devices_return(broker, observe, io
     observer.wait_for_devices(20, 30, since=killed + 0.5)
     observer.wait_for_devices(20, 30, since=time.monotonic())
     write("stop", "")
-    run.expect(0, r"workers +2, 1 restart")
+    run.wait()
+    assert run.code in (0, 111), run.describe()  # 111: more than 0.1 % of the ticks came due while it was away
+    assert re.search(r"workers +2, 1 restart", run.out) and "✗" not in run.out, run.describe()
 
     found = series(observer.settle().messages, "counter")
     assert len(found) == 20

@@ -2,9 +2,8 @@
 
 import os
 import pathlib
-import re
 
-from helpers import BINARY, wait_until, workers
+from helpers import BINARY, descriptors, memory, wait_until, workers
 from scenes import attribute, model
 
 # Bytes by which any process may grow, beside 5 %. The address sanitizer keeps records of its own.
@@ -32,16 +31,6 @@ return iotix.scenario {{ name = "growth", run = function(t)
   {body}
 end }}
 """
-
-
-def memory(pid):
-    """Bytes of a process without those of its program and libraries; shared memory is divided among its users."""
-    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return 1024 * sum(int(n) for n in re.findall(r"(?m)^Pss_(?:Anon|Shmem): +(\d+) kB", text))
-
-
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 class Growing:

@@ -71,7 +71,10 @@ def test_twenty_workers_die_at_random_moments(iotix, write):
         os.kill(wait_until(lambda: incarnation(place), 10, run.describe), signal.SIGKILL)
         assert run.code is None, run.describe()
     write("stop", "")
-    run.expect(0, r"workers +5, 20 restarts")
+    run.wait()
+    assert run.code in (0, 111), run.describe()  # 111: more than 0.1 % of the ticks came due while a worker was away
+    assert re.search(r"workers +5, 20 restarts", run.out) and "✗" not in run.out, run.describe()
+    assert run.out.count("✓") == 2, run.describe()
     assert figure(run, "sent") == figure(run, "acknowledged") + figure(run, "lost"), run.describe()
 
 
