@@ -136,8 +136,7 @@ struct ix_device_row {
     uint8_t flags;    /* enum ix_row_flag */
     uint64_t base_ns; /* instant of the first connection after start; 0 before: ticks count from here */
     uint64_t
-        cursor_ns; /* last telemetry instant handled; between two of these (which are whole ms): n ns before
-                           an instant of which n messages still wait */
+        cursor_ns; /* last telemetry instant handled. All are whole ms; n ns before one: n of its messages wait */
     uint64_t started_ns;
     uint64_t sent;
     uint64_t received;
