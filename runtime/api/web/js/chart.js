@@ -36,7 +36,7 @@ function options({ series, height, stacked, unit, x, yRange: range, spark, yLeas
   return {
     width: 300,
     height,
-    padding: spark ? [4, 2, 4, 2] : [8, 8, 0, 0],
+    padding: spark ? [4, 2, 4, 2] : [8, 26, 0, 0],
     legend: { show: false },
     cursor: {
       show: !spark,

@@ -43,7 +43,7 @@ function Value({ name, unit, given, trail }) {
     return [min - room, max + room];
   };
   return html`<section class="card" aria-label=${name}>
-    <div class="row spread"><h3>${name}</h3></div>
+    <h2>${name}</h2>
     <p class="value" title=${format.value(v)}>${format.value(v)}${unit ? html`<small>${unit}</small>` : null}</p>
     ${trail && trail.x.length > 1
       ? html`<${Chart} spark title=${name} series=${SPARK} height=${52} x=${trail.x} columns=${[trail.y]}

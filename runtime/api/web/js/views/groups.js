@@ -1,6 +1,7 @@
 // Groups: create from a model, start with a strategy, stop, drop out, delete; the progress of what is running.
-import { html, useState } from "../../vendor/preact.js";
+import { html, useEffect, useRef, useState } from "../../vendor/preact.js";
 import { api } from "../api.js";
+import { Chart } from "../chart.js";
 import * as format from "../format.js";
 import { Preview, StrategyForm, typed, usePreview, useStrategy } from "../strategy.js";
 import { read, STATES, toast, update, useStore } from "../store.js";
@@ -19,7 +20,7 @@ const busy = (group) => sizeOf(group) - (statesOf(group).created || 0) - (states
 function operationOf(group, operations) {
   const heard = operations.get(group.groupId);
   const now = heard && Date.now() - heard.at < 3000 ? heard : group.operation;
-  return now?.status === "running" ? { ...now, groupId: group.groupId } : null;
+  return now?.status === "running" ? { ...now, operation: now.operation || now.kind, groupId: group.groupId } : null;
 }
 
 function Create({ onClose }) {
@@ -189,9 +190,32 @@ function List({ groups, operations, open, onProblem }) {
   </table></div>`;
 }
 
+const BY_STATE = STATES.map((name) => ({ label: name, colour: `--${name}` }));
+const KEPT = 900;
+
+/** Hook: the group's states since its page was opened, as columns: instants first, then one per state. */
+function useTrail(group) {
+  const trail = useRef([[], ...STATES.map(() => [])]);
+  useEffect(() => {
+    const values = [Date.now() / 1000, ...STATES.map((s) => statesOf(group)[s] || 0)];
+    values.forEach((v, i) => {
+      trail.current[i].push(v);
+      if (trail.current[i].length > KEPT) trail.current[i].shift();
+    });
+  }, [group]);
+  return trail.current;
+}
+
 function One({ group, operation }) {
   const by = statesOf(group);
-  return html`<div class="two">
+  const [x, ...columns] = useTrail(group);
+  const span = () => {
+    const end = x[x.length - 1] ?? Date.now() / 1000;
+    return [Math.min(x[0] ?? end, end - 60), end];
+  };
+  return html`<div class="card live"><${Chart} title="Devices by state" note="since this page was opened" stacked
+      series=${BY_STATE} x=${x} columns=${columns} xRange=${span} height=${200} /></div>
+  <div class="two">
     <section class="card live" aria-labelledby="states"><h2 id="states">Devices</h2><div class="stack">
       <${StateBar} byStatus=${by} total=${sizeOf(group)} />
       <dl class="facts">

@@ -61,7 +61,7 @@ function Figures({ stats }) {
       level=${stats.loopBusy > 0.9 ? "warn" : ""} />
     <${Figure} label="Errors" value=${format.rate(r.errors)} unit="/s" level=${r.errors > 0 ? "bad" : ""}
       note=${faulty ? [by.error && `${format.count(by.error)} in error`, by.dropped && `${format.count(by.dropped)} dropped`]
-        .filter(Boolean).join(", ") : "no device in trouble"} />
+        .filter(Boolean).join(", ") : r.errors > 0 ? "see the events" : "no device in trouble"} />
   </dl>`;
 }
 
@@ -89,6 +89,7 @@ export function Overview() {
     ${SPANS.map(([s, text]) => html`<button key=${s} type="button" aria-pressed=${span === s ? "true" : "false"}
       onClick=${() => setSpan(s)}>${text}</button>`)}
   </div>`;
+  const seen = stats?.deviceCount > 0 || STATES.some((s) => columns[s].some((n) => n > 0));
   if (!stats) return html`<${Head} title="Overview" /><p class="muted">Waiting for the first figures…</p>`;
   return html`
     <${Head} title="Overview" actions=${spans} />
@@ -107,7 +108,7 @@ export function Overview() {
             ${running.map((p) => html`<div key=${p.groupId}><a href=${`#/groups/${encodeURIComponent(p.groupId)}`}>${p.groupId}</a>
               <${Progress} operation=${p} /></div>`)}</div></section>`
         : null}
-      <div class="charts">
+      ${seen ? html`<div class="charts">
         <div class="card wide"><${Chart} title="Devices by state" series=${BY_STATE} columns=${of(...STATES)} stacked
           height=${230} ...${shared} /></div>
         <div class="card"><${Chart} title="Messages per second" series=${MESSAGES} columns=${of("sent", "received")}
@@ -121,6 +122,6 @@ export function Overview() {
         <div class="card"><${Chart} title="Errors per second" series=${ERRORS} columns=${of("errors")} legend
           ...${shared} /></div>
         <${Service} stats=${stats} />
-      </div>
+      </div>` : null}
     </div>`;
 }
