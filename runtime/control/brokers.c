@@ -71,8 +71,48 @@ static void on_embedded_ended(void *context, const struct ix_error *reason)
         brokers->config.ended(brokers->config.context, reason);
 }
 
+/* Whether something listens on a TCP port of this host, from the kernel's tables. */
+static bool listens(uint16_t port)
+{
+    static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6"};
+    bool found = false;
+    char line[512];
+    for (size_t i = 0; i < IX_ARRAY_LEN(tables); i++) {
+        FILE *f = fopen(tables[i], "re");
+        while (f && !found && fgets(line, sizeof line, f)) {
+            unsigned local, state;
+            found = sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &local, &state) == 2 &&
+                    local == port && state == 10; /* TCP_LISTEN */
+        }
+        if (f)
+            fclose(f);
+    }
+    return found;
+}
+
+static bool answers(const struct ix_brokers *brokers, uint16_t port)
+{
+    return brokers->config.dry ? listens(port) : ix_broker_probe("127.0.0.1", port, 300);
+}
+
+static int name_embedded(struct ix_brokers *brokers)
+{
+    struct ix_target *target = &brokers->targets[0];
+    snprintf(target->address, sizeof target->address, "127.0.0.1");
+    snprintf(target->server_name, sizeof target->server_name, "127.0.0.1");
+    target->port = IX_MQTT_PORT;
+    brokers->target_count = 1;
+    brokers->text = ix_strdup("embedded mosquitto");
+    brokers->is_embedded = true;
+    brokers->config.ready(brokers->config.context, NULL);
+    return 0;
+}
+
 static int start_embedded(struct ix_brokers *brokers, uint16_t port, struct ix_error *err)
 {
+    if (brokers->config.dry)
+        return name_embedded(brokers);
+    brokers->is_embedded = true;
     struct ix_broker_config config = {
         .port = port, .ready = on_embedded_ready, .ended = on_embedded_ended, .context = brokers};
     return ix_broker_start(brokers->config.loop, &config, &brokers->embedded, err);
@@ -101,7 +141,7 @@ int ix_brokers_start(struct ix_brokers *brokers, const struct ix_brokers_config 
         return start_embedded(brokers, config->embedded_port, err);
     int code = 0;
     if (!wish || strcmp(wish, "auto") == 0) {
-        if (!ix_broker_probe("127.0.0.1", IX_MQTT_PORT, 300))
+        if (!answers(brokers, IX_MQTT_PORT))
             return start_embedded(brokers, config->embedded_port, err);
         code = add_target(brokers, "127.0.0.1:1883", err);
     } else {

@@ -13,6 +13,7 @@ struct ix_brokers_config {
     struct ix_loop *loop;
     const char *wish; /* "auto", "embedded" or "host:port,…"; NULL: MQTT_BROKER_HOST/PORT, else auto */
     bool force;
+    bool dry;               /* nothing is started, and nothing connects: an embedded broker is one in name */
     uint16_t embedded_port; /* 0: a free one */
     /* Called once, inside ix_brokers_start or later; a failure is only for an embedded broker. */
     void (*ready)(void *context, const struct ix_error *failure);
@@ -27,6 +28,7 @@ struct ix_brokers {
     size_t target_count;
     bool is_explicit; /* named on the command line */
     bool tls;         /* its URL asks for TLS */
+    bool is_embedded;
     struct ix_broker *embedded;
     char *text; /* "localhost:1883", "embedded mosquitto on 127.0.0.1:40123"; NULL until ready */
 };

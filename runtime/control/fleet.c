@@ -124,7 +124,8 @@ int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config
                config->sources->count * sizeof *spec->sources.items);
         spec->sources.count = config->sources->count;
     }
-    g->device_bytes = config->device_bytes;
+    g->device_memory = config->device_memory;
+    g->broker_is_here = config->broker_is_here;
     spec->tags = ix_strdup(config->tags);
     int code = ix_id_pattern_compile(&g->pattern, pattern, config->id, err);
     if (code == 0)
@@ -231,7 +232,13 @@ static void answer_later(struct ix_fleet *fleet, struct request *r, uint64_t tic
 int ix_fleet_launch(struct ix_fleet *fleet, const char *group, const struct ix_strategy_spec *strategy,
                     uint64_t ticket, struct ix_error *err)
 {
-    struct group *g = need_placed(fleet, group, err);
+    struct group *g = need_group(fleet, group, err);
+    if (g && ix_fleet_assume(fleet, g)) {
+        answer_later(fleet, ix_fleet_request(fleet, REQUEST_RECORD, 0, 0), ticket,
+                     json_pack("{s:I}", "devices", (json_int_t)g->count));
+        return 0;
+    }
+    g = need_placed(fleet, group, err);
     if (!g)
         return err->code;
     struct ix_totals now;
@@ -255,6 +262,7 @@ int ix_fleet_stop(struct ix_fleet *fleet, const char *group, uint64_t drain_ns, 
     struct ix_totals now;
     ix_fleet_counts(fleet, group, &now);
     int64_t alive = (int64_t)g->count - now.by_status[IX_D_CREATED] - now.by_status[IX_D_STOPPED];
+    g->runs = false;
     struct ix_record record = record_of(g, IX_RECORD_STOP, "");
     record.stop.at_ns = ix_loop_update(fleet->config.loop);
     record.stop.drain_ns = drain_ns;
@@ -344,6 +352,11 @@ static void add_counts(const struct ix_fleet *fleet, const struct group *g, stru
             known += m->by_status[s];
         }
         totals->connected += m->connected;
+    }
+    if (g->runs) {
+        known = (int64_t)g->count;
+        totals->by_status[IX_D_RUNNING] += known;
+        totals->connected += known;
     }
     totals->count += g->count;
     totals->by_status[IX_D_CREATED] += (int64_t)g->count - known;

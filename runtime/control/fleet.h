@@ -5,6 +5,7 @@
 #ifndef IX_CONTROL_FLEET_H
 #define IX_CONTROL_FLEET_H
 
+#include "control/memory.h"
 #include "control/snapshot.h"
 #include "control/workers.h"
 
@@ -18,6 +19,8 @@ struct ix_fleet_config {
     uint32_t base_workers; /* started first, one per core; more follow as descriptors demand */
     double connect_rate;   /* connections a second of all workers together; 0: no limit */
     uint64_t seed;
+    bool
+        dry; /* limits of this host don't count; a group that is too large to be followed is assumed to run */
     /* code 0 with a result (reference given away), or < 0 with a message. `is_record`: launches, stops,
      * dropouts and settings; else calls into devices. */
     void (*done)(void *context, uint64_t ticket, bool is_record, int code, json_t *result,
@@ -40,8 +43,9 @@ struct ix_group_config {
     const struct ix_target *targets;
     size_t target_count;
     const struct ix_sources *sources;
-    uint64_t device_bytes; /* memory that one of its devices takes on this host */
-    const char *tags;      /* "key:value,…" sorted; "" none */
+    struct ix_memory_parts device_memory; /* that one of its devices takes on this host */
+    bool broker_is_here;
+    const char *tags; /* "key:value,…" sorted; "" none */
 };
 
 struct ix_dropout_config {

@@ -4,6 +4,7 @@
 #define IX_CONTROL_FLEET_INTERNAL_H
 
 #include "control/fleet.h"
+#include "control/limits.h"
 
 #define UNPLACED 0xffff
 /* Between the making of a launch or dropout and its first instant: time for the record to arrive, for workers that
@@ -32,8 +33,11 @@ struct group {
     uint64_t model_hash;
     struct ix_record spec; /* shards are filled in per worker */
     struct ix_id_pattern pattern;
-    uint64_t device_bytes;
+    struct ix_memory_parts device_memory;
+    bool broker_is_here;
     bool placed;
+    bool assumed;                   /* dry: too large to be placed, … */
+    bool runs;                      /* … and all of them run and are connected, until a stop */
     uint16_t place[IX_SHARDS];      /* worker of each shard */
     uint8_t on[IX_WORKERS_MAX / 8]; /* workers that hold devices of it */
     char *broken;                   /* why a worker refused the spec; NULL: none did */
@@ -95,8 +99,8 @@ struct ix_fleet {
     uint64_t sequence;
     uint64_t last_ticket;            /* of requests to workers */
     uint64_t placed[IX_WORKERS_MAX]; /* devices on each worker */
-    uint64_t memory;                 /* bytes that were available before the first group was placed */
-    uint64_t memory_planned;         /* of these, for devices that were placed */
+    struct ix_limits_of_host host;   /* before the first group was placed */
+    struct ix_demand demand;         /* of the devices that were placed */
     struct request *requests;
     struct dropout *dropouts; /* in order */
     uint64_t last_dropout;
@@ -112,6 +116,8 @@ struct ix_fleet {
 struct group *ix_fleet_find(const struct ix_fleet *fleet, const char *id);
 /* Places every shard of a group that has none, starting workers as needed, and sends its spec. */
 int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err);
+/* Dry: true for a group that is too large to be followed; from then on it counts as connected. */
+bool ix_fleet_assume(struct ix_fleet *fleet, struct group *g);
 /* Tells a worker how fast it may connect; it forgets that with its process. */
 void ix_fleet_send_pace(struct ix_fleet *fleet, uint32_t worker);
 /* Makes a record current and sends it to the group's workers; the request then waits for their answers. */

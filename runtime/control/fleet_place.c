@@ -4,7 +4,6 @@
 
 #include "base/units.h"
 #include "control/memory.h"
-#include "loop/child.h"
 #include "metrics/ledger.h"
 
 static uint64_t devices_in_shard(const struct group *g, uint32_t shard)
@@ -54,29 +53,49 @@ static void set_pace(struct ix_fleet *fleet)
         ix_fleet_send_pace(fleet, i);
 }
 
-/* What the controller itself holds open: two descriptors a worker, and its own. */
-#define OWN_DESCRIPTORS 24
-
-/* Says before anything is started whether the descriptor limit allows it. */
-static int check_limits(struct ix_fleet *fleet, uint64_t devices, uint64_t capacity, struct ix_error *err)
+/* The demand with one more group; says before anything is started whether the host has room for it. */
+static int check_room(struct ix_fleet *fleet, const struct group *g, struct ix_demand *demand,
+                      struct ix_error *err)
 {
-    uint64_t limit = ix_raise_descriptor_limit(), placed = devices_placed(fleet);
-    uint64_t workers = capacity ? (placed + devices + capacity - 1) / capacity : UINT64_MAX / 4;
-    if (workers <= IX_WORKERS_MAX && 2 * workers + OWN_DESCRIPTORS <= limit)
-        return 0;
-    return ix_fail(
-        err, -EMFILE,
-        "%llu devices are too many for a limit of %llu open descriptors a process: a worker holds %llu "
-        "devices then. Raise the hard limit (ulimit -Hn, LimitNOFILE=, /etc/security/limits.conf)",
-        (unsigned long long)(placed + devices), (unsigned long long)limit, (unsigned long long)capacity);
+    if (!fleet->host.files)
+        ix_limits_read(&fleet->host);
+    *demand = fleet->demand;
+    demand->devices += g->count;
+    demand->workers = fleet->config.base_workers;
+    demand->broker_end += g->broker_is_here ? g->count : 0;
+    demand->memory_iotix += g->count * g->device_memory.iotix;
+    demand->memory_kernel += g->count * g->device_memory.kernel;
+    demand->memory_broker += g->count * g->device_memory.broker;
+    return fleet->config.dry ? 0 : ix_limits_require(&fleet->host, demand, err);
+}
+
+/* Devices of one worker. A dry run goes on where this host's limit does not suffice, and says so in the end. */
+static uint64_t capacity_of(const struct ix_fleet *fleet, uint64_t devices)
+{
+    bool enough = ix_limits_workers(&fleet->host, devices_placed(fleet) + devices, 1) > 0;
+    return enough || !fleet->config.dry ? ix_workers_capacity() : IX_SEGMENT_ROWS;
+}
+
+/* What a dry run keeps of a device, and of how much memory it may use. */
+#define DRY_BYTES   450
+#define DRY_SHARE   2
+#define DRY_DEVICES 2500000
+
+bool ix_fleet_assume(struct ix_fleet *fleet, struct group *g)
+{
+    uint64_t devices = devices_placed(fleet) + g->count;
+    if (!fleet->config.dry || g->placed ||
+        (devices <= DRY_DEVICES && devices * DRY_BYTES < ix_memory_available() / DRY_SHARE))
+        return false;
+    g->assumed = g->runs = true;
+    return true;
 }
 
 /* The device workers so far, in order; starts the first ones, and as many more as `devices` more demand. */
-static int gather_workers(struct ix_fleet *fleet, uint64_t devices, uint32_t *ids, uint32_t *count,
-                          struct ix_error *err)
+static int gather_workers(struct ix_fleet *fleet, uint64_t devices, uint64_t capacity, uint32_t *ids,
+                          uint32_t *count, struct ix_error *err)
 {
-    uint64_t capacity = ix_workers_capacity();
-    int code = check_limits(fleet, devices, capacity, err);
+    int code = 0;
     while (code == 0) {
         uint64_t room = 0;
         *count = 0;
@@ -98,16 +117,14 @@ int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err
     if (g->placed)
         return 0;
     uint32_t ids[IX_WORKERS_MAX], count = 0;
-    uint64_t planned = fleet->memory_planned + g->count * g->device_bytes;
-    if (!fleet->memory)
-        fleet->memory = ix_memory_available();
-    if (ix_memory_check(devices_placed(fleet) + g->count, planned, fleet->memory, err) < 0)
+    struct ix_demand demand;
+    if (check_room(fleet, g, &demand, err) < 0)
         return err->code;
     /* A shard goes to one worker whole: leave each worker room for one more shard of this group. */
-    uint64_t capacity = ix_workers_capacity();
+    uint64_t capacity = capacity_of(fleet, g->count);
     uint64_t slack =
         capacity && g->count > IX_SHARDS ? (g->count / IX_SHARDS + 1) * (g->count / capacity + 1) : 0;
-    int code = gather_workers(fleet, g->count + slack, ids, &count, err);
+    int code = gather_workers(fleet, g->count + slack, capacity, ids, &count, err);
     if (code < 0)
         return code;
     uint32_t at = 0;
@@ -124,7 +141,7 @@ int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err
     }
     ix_ledger_group(ix_workers_ledger(fleet->config.workers), g->id, true);
     g->placed = true;
-    fleet->memory_planned = planned;
+    fleet->demand = demand;
     set_pace(fleet);
     g->spec.sequence = ++fleet->sequence;
     struct request *r = ix_fleet_request(fleet, REQUEST_RECORD, g->spec.sequence, 0);

@@ -82,7 +82,8 @@ static int create_group(struct ix_run *run, const json_t *args, struct ix_found_
             .targets = targets,
             .target_count = target_count,
             .sources = &sources,
-            .device_bytes = ix_memory_of_device(found->model, ix_broker_is_here(&targets[0])),
+            .device_memory = ix_memory_of_device(found->model, ix_broker_is_here(&targets[0])),
+            .broker_is_here = ix_broker_is_here(&targets[0]),
             .tags = tags,
         };
         code = ix_fleet_create(run->fleet, &group, err);
@@ -165,6 +166,8 @@ int ix_op_group_launch(struct ix_run *run, const json_t *args, uint64_t ticket, 
         code = strategy_of(args, false, &strategy, err);
     if (code == 0)
         code = ix_fleet_launch(run->fleet, group, &strategy, ticket, err);
+    if (code == 0 && run->config.plan)
+        ix_plan_note_launch(run, group, &strategy);
     strategy_deinit(&strategy);
     return code == -EMFILE || code == -ENOMEM ? IX_HOST_CONFIGURATION : code < 0 ? code : IX_HOST_LATER;
 }

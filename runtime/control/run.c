@@ -316,11 +316,14 @@ static void start_pool(struct ix_run *run)
         .allowed_env = join(run->config.allowed_env, run->config.allowed_env_count),
     };
     run->workers = ix_workers_new(&run->loop, &run->hello, &events, run);
+    if (run->config.plan)
+        ix_workers_stay_local(run->workers);
     struct ix_fleet_config fleet = {
         .loop = &run->loop,
         .workers = run->workers,
         .base_workers = run->config.workers ? run->config.workers : cores(),
         .connect_rate = run->config.connect_rate,
+        .dry = run->config.plan != NULL,
         .seed = run->result.seed,
         .done = on_fleet_done,
         .failed = on_fleet_failed,
@@ -452,19 +455,25 @@ int ix_run(const struct ix_run_config *config)
         free(run);
         return IX_EXIT_CONFIGURATION;
     }
+    if (config->plan)
+        ix_plan_begin(run);
     ix_raise_descriptor_limit();
     ix_result_init(&run->result);
     ix_snapshot_init(&run->now);
     ix_snapshot_init(&run->before_drain);
     open_signals(run);
     int code = start(run, &err);
-    if (code == 0)
+    if (code == 0 && config->plan)
+        ix_plan_follow(run);
+    else if (code == 0)
         ix_loop_run(&run->loop);
     else if (!run->preset)
         keep_error(run, IX_EXIT_CONFIGURATION, err.text);
     int exit_code = run->preset;
     if (run->phase == RUN_STARTING)
         fprintf(stderr, "iotix: %s\n", run->result.error); /* nothing was measured */
+    else if (config->plan)
+        exit_code = ix_plan_conclude(run);
     else
         exit_code = conclude(run);
     run_deinit(run);

@@ -4,10 +4,13 @@
 
 #include "control/report.h"
 
+struct ix_plan;
+
 struct ix_run_config {
-    const char *path;   /* scenario file */
-    const char *text;   /* its text; NULL: it is read from `path`, which else is only a name */
-    const char *folder; /* of models and data files; NULL: that of `path` */
+    struct ix_plan *plan; /* NULL: a run; else nothing connects, and time is virtual (control/plan.h) */
+    const char *path;     /* scenario file */
+    const char *text;     /* its text; NULL: it is read from `path`, which else is only a name */
+    const char *folder;   /* of models and data files; NULL: that of `path` */
     const char
         *broker; /* "auto", "embedded" or a list "host:port,…"; NULL: MQTT_BROKER_HOST/PORT, else auto */
     bool broker_force;   /* also for addresses that the scenario sets itself */

@@ -33,6 +33,7 @@ int ix_run_broker_start(struct ix_run *run, void (*ready)(struct ix_run *run), s
         .loop = &run->loop,
         .wish = run->config.broker,
         .force = run->config.broker_force,
+        .dry = run->config.plan != NULL,
         .ready = on_ready,
         .ended = on_ended,
         .context = run,

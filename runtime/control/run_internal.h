@@ -84,6 +84,16 @@ struct ix_run {
 /* run_broker.c: decides and, if need be, starts the embedded broker; `ready` later, or at once. */
 int ix_run_broker_start(struct ix_run *run, void (*ready)(struct ix_run *run), struct ix_error *err);
 
+/* plan.c: what a dry run takes note of. ix_plan_begin: before anything is in the loop. */
+void ix_plan_begin(struct ix_run *run);
+void ix_plan_note_launch(struct ix_run *run, const char *group, const struct ix_strategy_spec *strategy);
+void ix_plan_note_http(struct ix_run *run, const char *method, const char *url);
+void ix_plan_note_tick(struct ix_run *run, const struct ix_point *point);
+/* In place of the loop's run: follows the scenario to its end, or as far as it goes. */
+void ix_plan_follow(struct ix_run *run);
+/* In place of summary and reports: the exit code. */
+enum ix_exit ix_plan_conclude(struct ix_run *run);
+
 /* run_observe.c */
 int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, uint64_t limit, const char *username,
                      const char *password, uint64_t ticket, struct ix_error *err);

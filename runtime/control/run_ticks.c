@@ -59,7 +59,9 @@ static void point(struct ix_run *run, uint64_t now_ns)
     if (run->config.progress)
         run->config.progress(run->config.context, result, &run->now, latest);
     ix_log_flush(now_ns);
-    if (!result->thresholds)
+    if (run->config.plan)
+        ix_plan_note_tick(run, latest);
+    if (!result->thresholds || run->config.plan)
         return;
     int failed = ix_thresholds_evaluate(result->thresholds, &run->now, &result->checks, run->start_ns, false);
     if (failed >= 0 && run->phase == RUN_RUNNING)
@@ -100,7 +102,8 @@ static void open_journal(struct ix_run *run)
 void ix_run_ticks_begin(struct ix_run *run)
 {
     uint64_t interval = run->config.interval_ns;
-    open_journal(run);
+    if (!run->config.plan)
+        open_journal(run);
     run->ticks_a_point = run->journal ? (unsigned)((interval + JOURNAL_EVERY_NS - 1) / JOURNAL_EVERY_NS) : 1;
     run->ticks_left = run->ticks_a_point;
     run->tick_ns = interval / run->ticks_a_point;

@@ -2,8 +2,9 @@
  * address of 127.0.0.0/8 is ours, so that a large fleet can be given as many as it needs. */
 #include "control/source_choice.h"
 
-#include "base/log.h"
+#include "control/limits.h"
 
+#include <stdio.h>
 #include <string.h>
 
 int ix_source_choice_init(struct ix_source_choice *choice, const char *wish, struct ix_error *err)
@@ -27,9 +28,19 @@ void ix_source_choice_deinit(struct ix_source_choice *choice)
     ix_sources_deinit(&choice->given);
 }
 
+static void warn_of_ports(const struct ix_target *target, uint64_t connections, uint64_t sources)
+{
+    struct ix_demand demand = {.port_connections = connections,
+                               .sources = sources,
+                               .loopback = ix_source_is_loopback(target->address),
+                               .broker_port = target->port};
+    snprintf(demand.broker, sizeof demand.broker, "%s", target->server_name);
+    ix_limits_warn_of_ports(&demand);
+}
+
 /* Those of --bind, which must be of the brokers' kind. */
-static int given(const struct ix_source_choice *choice, const struct ix_target *targets, size_t target_count,
-                 struct ix_sources *sources, struct ix_error *err)
+static int given(struct ix_source_choice *choice, const struct ix_target *targets, size_t target_count,
+                 uint64_t count, struct ix_sources *sources, struct ix_error *err)
 {
     for (size_t i = 0; i < choice->given.count; i++)
         for (size_t k = 0; k < target_count; k++)
@@ -41,6 +52,9 @@ static int given(const struct ix_source_choice *choice, const struct ix_target *
     sources->items = ix_malloc(size);
     memcpy(sources->items, choice->given.items, size);
     sources->count = choice->given.count;
+    uint64_t pairs = sources->count * target_count;
+    choice->ports_shared += (count + pairs - 1) / pairs;
+    warn_of_ports(&targets[0], choice->ports_shared, sources->count);
     return 0;
 }
 
@@ -49,7 +63,7 @@ int ix_source_choice_of(struct ix_source_choice *choice, const struct ix_target 
 {
     *sources = (struct ix_sources){0};
     if (choice->given.count)
-        return given(choice, targets, target_count, sources, err);
+        return given(choice, targets, target_count, count, sources, err);
     uint64_t ports = ix_source_ports(),
              budget = ports > 1 ? ports / 2 : 1; /* half: finding a free one stays fast */
     uint64_t each = (count + target_count - 1) / target_count;
@@ -62,12 +76,7 @@ int ix_source_choice_of(struct ix_source_choice *choice, const struct ix_target 
         loopback = loopback && ix_source_is_loopback(targets[i].address);
     if (!loopback) {
         choice->ports_shared += each;
-        if (choice->ports_shared > ports)
-            ix_log(IX_LOG_WARN,
-                   "%llu connections to one broker need as many source ports, and an address has %llu: give "
-                   "more "
-                   "source addresses with --bind, or more brokers with --broker",
-                   (unsigned long long)choice->ports_shared, (unsigned long long)ports);
+        warn_of_ports(&targets[0], choice->ports_shared, 1);
         return 0;
     }
     uint64_t addresses = (each + budget - 1) / budget;

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/units.h"
+#include "control/workers_local.h"
 #include "loop/child.h"
 #include "metrics/ledger.h"
 #include "metrics/segment.h"
@@ -37,8 +38,9 @@ struct worker {
     struct ix_segment *segment;
     struct ix_child *child; /* NULL while none runs */
     struct ix_pipe *pipe;
-    uint64_t turns;        /* at the last watch … */
-    uint64_t still_cpu_ns; /* … and the CPU used when they last moved, and watches since */
+    struct ix_local *local; /* instead of a process */
+    uint64_t turns;         /* at the last watch … */
+    uint64_t still_cpu_ns;  /* … and the CPU used when they last moved, and watches since */
     uint64_t still_watches;
     uint64_t crashes[CRASHES_MAX]; /* instants of the last ones */
     size_t crash_count;
@@ -56,6 +58,7 @@ struct ix_workers {
     int ledger_fd; /* -1: not yet */
     struct ix_ledger *ledger;
     struct ix_wheel_entry starter; /* starts what is queued, a process a turn */
+    bool stays_local;
     bool stopping;
     struct ix_wheel_entry stop_timeout;
     void (*stopped)(void *context);
@@ -233,14 +236,27 @@ static int send_hello(struct worker *w)
     hello.log_level = (uint8_t)ix_log_get_level();
     ix_buf_init(&out, IX_FRAME_MAX);
     ix_hello_pack(&hello, &out);
-    int code = ix_frame_send(w->pipe, IX_DOWN_HELLO, out.data, out.len);
+    int code = 0;
+    if (w->local)
+        ix_local_send(w->local, IX_DOWN_HELLO, out.data, out.len);
+    else
+        code = ix_frame_send(w->pipe, IX_DOWN_HELLO, out.data, out.len);
     ix_buf_deinit(&out);
     return code;
+}
+
+static int spawn_local(struct worker *w)
+{
+    w->local = ix_local_new(w->pool->loop, w->role, w->segment, w->pool->ledger_fd, on_frame, w);
+    w->epoch++;
+    return send_hello(w);
 }
 
 static int spawn(struct worker *w, struct ix_error *err)
 {
     struct ix_workers *pool = w->pool;
+    if (pool->stays_local)
+        return spawn_local(w);
     static const struct ix_pipe_events events = {on_frame, on_pipe_closed};
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
@@ -335,6 +351,12 @@ struct ix_workers *ix_workers_new(struct ix_loop *loop, const struct ix_hello *h
     return pool;
 }
 
+void ix_workers_stay_local(struct ix_workers *pool)
+{
+    pool->stays_local = true;
+    ix_wheel_cancel(pool->loop->wheel, &pool->watch);
+}
+
 void ix_workers_free(struct ix_workers *pool)
 {
     if (!pool)
@@ -346,6 +368,8 @@ void ix_workers_free(struct ix_workers *pool)
     for (uint32_t i = 0; i < pool->count; i++) {
         struct worker *w = pool->items[i];
         forget_process(w);
+        if (w->local)
+            ix_local_free(w->local);
         ix_segment_unmap(w->segment);
         close(w->segment_fd);
         free(w);
@@ -389,9 +413,9 @@ int ix_workers_start(struct ix_workers *pool, enum ix_worker_role role, uint32_t
         free(w);
         return err->code;
     }
-    w->segment = ix_segment_map(w->segment_fd, false, err);
+    w->segment = ix_segment_map(w->segment_fd, pool->stays_local, err);
     int code = w->segment ? 0 : err->code;
-    w->queued = role == IX_WORKER_DEVICES && !has_room_to_start(pool);
+    w->queued = role == IX_WORKER_DEVICES && !pool->stays_local && !has_room_to_start(pool);
     if (code == 0 && !w->queued)
         code = spawn(w, err);
     if (code < 0) {
@@ -442,7 +466,11 @@ uint64_t ix_workers_restarts(const struct ix_workers *pool)
 
 uint64_t ix_workers_capacity(void)
 {
-    uint64_t limit = ix_raise_descriptor_limit();
+    return ix_workers_capacity_at(ix_raise_descriptor_limit());
+}
+
+uint64_t ix_workers_capacity_at(uint64_t limit)
+{
     uint64_t capacity = limit > OWN_DESCRIPTORS ? limit - OWN_DESCRIPTORS : 0;
     return capacity < IX_SEGMENT_ROWS ? capacity : IX_SEGMENT_ROWS;
 }
@@ -455,10 +483,14 @@ const struct ix_segment *ix_workers_segment(const struct ix_workers *pool, uint3
 int ix_workers_send(struct ix_workers *pool, uint32_t worker, uint8_t type, const struct ix_buf *payload)
 {
     struct worker *w = pool->items[worker];
-    if (!w->ready || !w->pipe)
+    if (!w->ready || (!w->pipe && !w->local))
         return -ENOTCONN;
     if (payload && payload->overflow)
         return -EMSGSIZE;
+    if (w->local) {
+        ix_local_send(w->local, type, payload ? payload->data : NULL, payload ? payload->len : 0);
+        return 0;
+    }
     return ix_frame_send(w->pipe, type, payload ? payload->data : NULL, payload ? payload->len : 0);
 }
 

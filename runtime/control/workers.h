@@ -27,6 +27,9 @@ struct ix_workers_events {
 /* `hello`: what every worker is told; borrowed texts must outlive the pool. */
 struct ix_workers *ix_workers_new(struct ix_loop *loop, const struct ix_hello *hello,
                                   const struct ix_workers_events *events, void *context);
+/* From here on workers are part of this process and their devices talk to nobody (control/workers_local.h); before the
+ * first is started. */
+void ix_workers_stay_local(struct ix_workers *pool);
 /* Kills what still runs. */
 void ix_workers_free(struct ix_workers *pool);
 
@@ -48,6 +51,8 @@ int ix_workers_pid(const struct ix_workers *pool, uint32_t worker);
 uint64_t ix_workers_restarts(const struct ix_workers *pool);
 /* Devices that one worker can hold: its descriptor limit less what it needs itself. */
 uint64_t ix_workers_capacity(void);
+/* … with another limit. */
+uint64_t ix_workers_capacity_at(uint64_t descriptor_limit);
 
 /* Read-only; valid as long as the pool. */
 const struct ix_segment *ix_workers_segment(const struct ix_workers *pool, uint32_t worker);

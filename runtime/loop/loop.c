@@ -173,6 +173,20 @@ void ix_loop_run_virtual(struct ix_loop *loop, uint64_t to_ns)
     ix_loop_update(loop);
 }
 
+bool ix_loop_step_virtual(struct ix_loop *loop, uint64_t to_ns)
+{
+    bool deferred = loop->deferred->waiting.count > 0;
+    if (deferred)
+        run_deferred(loop);
+    uint64_t next = ix_wheel_next(loop->wheel);
+    if (loop->deferred->waiting.count || next > to_ns || next == UINT64_MAX)
+        return deferred;
+    if (next > loop->clock.virtual_ns)
+        ix_clock_advance(&loop->clock, next);
+    ix_wheel_run(loop->wheel, ix_loop_update(loop), SIZE_MAX);
+    return true;
+}
+
 /* A child is ours until it is reaped; one that is killed ends at once. */
 static void kill_child(uv_handle_t *handle, void *found)
 {

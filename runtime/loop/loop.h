@@ -44,6 +44,10 @@ void ix_loop_set_virtual(struct ix_loop *loop, int64_t wall_ns);
  * while it fires, and at `to_ns` afterwards. An entry that is always overdue is a broken invariant. */
 void ix_loop_run_virtual(struct ix_loop *loop, uint64_t to_ns);
 
+/* One step of it: what was deferred, then what is due next, if that is not after `to_ns`. False: nothing is left until
+ * then, and the clock stands where it stood. */
+bool ix_loop_step_virtual(struct ix_loop *loop, uint64_t to_ns);
+
 /* Runs deferred calls, kills and reaps children that still run, closes every handle that is left, and runs
  * until they are gone; requires uv_loop_close to succeed. */
 void ix_loop_deinit(struct ix_loop *loop);

@@ -8,7 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DEFAULT_PORTS (60999 - 32768 + 1)
+#define DEFAULT_LOW  32768
+#define DEFAULT_HIGH 60999
 
 static int check_local(const char *text, const struct sockaddr *address, socklen_t len, struct ix_error *err)
 {
@@ -101,15 +102,22 @@ void ix_sources_deinit(struct ix_sources *sources)
     *sources = (struct ix_sources){0};
 }
 
-uint32_t ix_source_ports(void)
+void ix_source_port_range(uint32_t *low, uint32_t *high)
 {
-    unsigned low, high, ports = DEFAULT_PORTS;
     FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-    if (f && fscanf(f, "%u %u", &low, &high) == 2 && low <= high && high <= UINT16_MAX)
-        ports = high - low + 1;
+    if (!f || fscanf(f, "%u %u", low, high) != 2 || *low > *high || *high > UINT16_MAX) {
+        *low = DEFAULT_LOW;
+        *high = DEFAULT_HIGH;
+    }
     if (f)
         fclose(f);
-    return ports;
+}
+
+uint32_t ix_source_ports(void)
+{
+    uint32_t low, high;
+    ix_source_port_range(&low, &high);
+    return high - low + 1;
 }
 
 bool ix_source_is_loopback(const char *address)

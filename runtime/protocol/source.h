@@ -28,6 +28,8 @@ int ix_sources_loopback(uint32_t first, size_t count, struct ix_sources *sources
 
 /* How many ports the kernel gives to outgoing connections of one source address to one destination. */
 uint32_t ix_source_ports(void);
+/* … as a range, both included. */
+void ix_source_port_range(uint32_t *low, uint32_t *high);
 /* Whether an address is IPv4 of the loopback network, where every address is this host's. */
 bool ix_source_is_loopback(const char *address);
 

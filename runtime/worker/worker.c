@@ -22,8 +22,9 @@
 #define RESULT_MAX      (16u << 20)
 
 struct worker {
-    struct ix_loop loop;
-    struct ix_pipe *pipe;
+    struct ix_loop *loop;
+    struct ix_pipe *pipe;                       /* NULL: inside of another process, … */
+    const struct ix_worker_local_config *local; /* … and this is how it is used */
     struct ix_segment *segment;
     struct ix_hello hello;
     bool greeted;
@@ -40,10 +41,19 @@ struct worker {
     int status;
 };
 
+static void send_buffer(struct worker *w, uint8_t type, const struct ix_buf *out)
+{
+    if (out->overflow)
+        return;
+    if (w->pipe)
+        ix_frame_send(w->pipe, type, out->data, out->len);
+    else if (w->local)
+        w->local->up(w->local->context, type, out->data, out->len);
+}
+
 static void send_frame(struct worker *w, uint8_t type)
 {
-    if (w->pipe && !w->out.overflow)
-        ix_frame_send(w->pipe, type, w->out.data, w->out.len);
+    send_buffer(w, type, &w->out);
     ix_buf_clear(&w->out);
 }
 
@@ -66,7 +76,8 @@ static void fatal(struct worker *w, const struct ix_error *err)
     if (w->pipe)
         ix_frame_flush(w->pipe, 1000);
     w->status = 1;
-    ix_loop_stop(&w->loop);
+    if (!w->local)
+        ix_loop_stop(w->loop);
 }
 
 static void log_sink(void *context, enum ix_log_level level, const char *line)
@@ -76,8 +87,7 @@ static void log_sink(void *context, enum ix_log_level level, const char *line)
     ix_buf_init(&out, 64 << 10);
     ix_pack_u8(&out, (uint8_t)level);
     ix_pack_str(&out, line);
-    if (w->pipe)
-        ix_frame_send(w->pipe, IX_UP_LOG, out.data, out.len);
+    send_buffer(w, IX_UP_LOG, &out);
     ix_buf_deinit(&out);
 }
 
@@ -90,7 +100,7 @@ static bool on_device_error(void *context, const char *group, uint64_t index, co
         ix_pack_str(&out, group);
         ix_pack_u64(&out, index);
         ix_pack_str(&out, message);
-        ix_frame_send(w->pipe, IX_UP_FAILURE, out.data, out.len);
+        send_buffer(w, IX_UP_FAILURE, &out);
         ix_buf_deinit(&out);
     }
     return false; /* the device stops; whether the run does is the controller's decision */
@@ -102,7 +112,7 @@ static void on_record_failed(void *context, const char *group, const struct ix_e
     ix_buf_init(&out, 64 << 10);
     ix_pack_str(&out, group);
     ix_pack_str(&out, err->text);
-    ix_frame_send(((struct worker *)context)->pipe, IX_UP_LATE_FAILURE, out.data, out.len);
+    send_buffer(context, IX_UP_LATE_FAILURE, &out);
     ix_buf_deinit(&out);
 }
 
@@ -113,7 +123,7 @@ static void on_event(void *context, const char *name, const char *json)
     ix_buf_init(&out, 1 << 20);
     ix_pack_str(&out, name);
     ix_pack_str(&out, json);
-    ix_frame_send(w->pipe, IX_UP_EVENT, out.data, out.len);
+    send_buffer(w, IX_UP_EVENT, &out);
     ix_buf_deinit(&out);
 }
 
@@ -147,12 +157,12 @@ static void housekeeping(struct ix_wheel_entry *entry, uint64_t now_ns)
     getrusage(RUSAGE_SELF, &usage);
     w->segment->cpu_ns = ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * IX_S +
                          ((uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec) * IX_US;
-    w->segment->busy_ns = ix_loop_busy_ns(&w->loop);
+    w->segment->busy_ns = ix_loop_busy_ns(w->loop);
     w->segment->alive_ns = now_ns;
     w->segment->lua_bytes = w->script ? ix_script_memory(w->script) : 0;
     w->failures = 0;
     ix_log_flush(now_ns);
-    ix_wheel_add(w->loop.wheel, &w->housekeeping, now_ns + HOUSEKEEPING_NS);
+    ix_wheel_add(w->loop->wheel, &w->housekeeping, now_ns + HOUSEKEEPING_NS);
 }
 
 /* "A,B" → names that ${env.…} may use. */
@@ -169,7 +179,7 @@ static int start_devices(struct worker *w, struct ix_error *err)
     split_allowed_env(w);
     struct ix_script_config script = {
         .role = IX_ROLE_WORKER,
-        .loop = &w->loop,
+        .loop = w->loop,
         .seed = w->hello.seed,
         .no_jit = w->hello.no_jit,
         .segment = w->segment,
@@ -196,12 +206,13 @@ static int start_devices(struct worker *w, struct ix_error *err)
             return code;
     }
     struct ix_engine_config engine = {
-        .loop = &w->loop,
+        .loop = w->loop,
         .segment = w->segment,
         .seed = w->hello.seed,
         .allowed_env = (const char *const *)w->env_names,
         .allowed_env_count = w->env_count,
         .hooks = ix_script_hooks(w->script),
+        .find_protocol = w->local ? w->local->find_protocol : NULL,
         .record_failed = on_record_failed,
         .context = w,
     };
@@ -232,28 +243,31 @@ static int on_hello(struct worker *w, struct ix_reader *in, struct ix_error *err
         return ix_fail(
             err, -EPROTO,
             "the iotix binary was replaced while it ran: its workers no longer match; start again");
-    w->segment = ix_segment_map(IX_WORKER_SEGMENT_FD, true, err);
+    if (!w->local)
+        w->segment = ix_segment_map(IX_WORKER_SEGMENT_FD, true, err);
     if (!w->segment)
         return err->code;
     w->segment->worker = w->hello.worker;
     w->segment->epoch = w->hello.epoch;
     w->segment->build = w->hello.build;
-    w->loop.turn_counter = &w->segment->turns;
-    w->loop.clock.wall_offset_ns = w->hello.wall_offset_ns;
-    ix_log_set_level(w->hello.log_level);
-    ix_log_set_sink(log_sink, w);
+    if (!w->local) {
+        w->loop->turn_counter = &w->segment->turns;
+        w->loop->clock.wall_offset_ns = w->hello.wall_offset_ns;
+        ix_log_set_level(w->hello.log_level);
+        ix_log_set_sink(log_sink, w);
+    }
     if (w->hello.role == IX_WORKER_OBSERVER) {
         static const struct ix_observer_events events = {on_subscription_ready, on_observed, on_arrived};
         w->segment->is_observer = 1;
         w->segment->away = 0; /* a predecessor's clients went with it */
-        w->observer = ix_observer_new(&w->loop, w->hello.run, w->segment, &events, w);
+        w->observer = ix_observer_new(w->loop, w->hello.run, w->segment, &events, w);
     } else {
         code = start_devices(w, err);
         if (code < 0)
             return code;
     }
     say_hello(w);
-    ix_wheel_add(w->loop.wheel, &w->housekeeping, ix_loop_update(&w->loop));
+    ix_wheel_add(w->loop->wheel, &w->housekeeping, ix_loop_update(w->loop));
     return 0;
 }
 
@@ -383,7 +397,7 @@ static void on_subscribe(struct worker *w, struct ix_reader *in)
 static int need_ledger(struct worker *w, struct ix_error *err)
 {
     if (!w->ledger)
-        w->ledger = ix_ledger_map(IX_WORKER_LEDGER_FD, true, err);
+        w->ledger = ix_ledger_map(w->local ? w->local->ledger_fd : IX_WORKER_LEDGER_FD, true, err);
     return w->ledger ? 0 : err->code;
 }
 
@@ -448,7 +462,7 @@ static void on_pace(struct worker *w, struct ix_reader *in)
 static void on_drained(void *context)
 {
     struct worker *w = context;
-    housekeeping(&w->housekeeping, ix_loop_update(&w->loop));
+    housekeeping(&w->housekeeping, ix_loop_update(w->loop));
     send_frame(w, IX_UP_DRAINED);
 }
 
@@ -459,11 +473,11 @@ static void on_frame(void *context, uint8_t type, const void *payload, size_t le
     struct ix_error err = {0};
     int code = 0;
     bool devices = w->engine != NULL, observes = w->observer != NULL;
-    ix_loop_update(&w->loop);
+    ix_loop_update(w->loop);
     if (type == IX_DOWN_HELLO)
         code = on_hello(w, &in, &err);
     else if (type == IX_DOWN_EXIT)
-        ix_loop_stop(&w->loop);
+        ix_loop_stop(w->loop);
     else if (type == IX_DOWN_RECORD && devices)
         code = on_record(w, &in, &err);
     else if (type == IX_DOWN_EACH && devices)
@@ -495,7 +509,19 @@ static void on_frame(void *context, uint8_t type, const void *payload, size_t le
 static void on_pipe_closed(void *context, int code)
 {
     (void)code; /* the controller is gone: nothing is left to do */
-    ix_loop_stop(&((struct worker *)context)->loop);
+    ix_loop_stop(((struct worker *)context)->loop);
+}
+
+static void release(struct worker *w)
+{
+    ix_wheel_cancel(w->loop->wheel, &w->housekeeping);
+    ix_engine_free(w->engine);
+    ix_observer_free(w->observer);
+    ix_accountant_free(w->accountant);
+    ix_ledger_unmap(w->ledger);
+    ix_script_free(w->script);
+    ix_hello_deinit(&w->hello);
+    ix_buf_deinit(&w->out);
 }
 
 int ix_worker_main(int argc, char **argv)
@@ -510,30 +536,59 @@ int ix_worker_main(int argc, char **argv)
     ix_child_die_with_parent((int)strtol(argv[2], NULL, 10));
     ix_raise_descriptor_limit();
 
-    struct worker w = {0};
+    struct ix_loop loop;
+    struct worker w = {.loop = &loop};
     struct ix_error err;
     static const struct ix_pipe_events events = {on_frame, on_pipe_closed};
     ix_buf_init(&w.out, IX_FRAME_MAX);
     w.housekeeping.fire = housekeeping;
-    if (ix_loop_init(&w.loop, &err) < 0 ||
-        ix_pipe_open(&w.loop, IX_WORKER_PIPE_FD, QUEUE_LIMIT, &events, &w, &w.pipe, &err) < 0) {
+    if (ix_loop_init(&loop, &err) < 0 ||
+        ix_pipe_open(&loop, IX_WORKER_PIPE_FD, QUEUE_LIMIT, &events, &w, &w.pipe, &err) < 0) {
         fprintf(stderr, "iotix worker: %s\n", err.text);
         return 1;
     }
-    ix_loop_run(&w.loop);
+    ix_loop_run(&loop);
 
     ix_log_set_sink(NULL, NULL);
-    ix_wheel_cancel(w.loop.wheel, &w.housekeeping);
-    ix_engine_free(w.engine);
-    ix_observer_free(w.observer);
-    ix_accountant_free(w.accountant);
-    ix_ledger_unmap(w.ledger);
-    ix_script_free(w.script);
+    release(&w);
     ix_pipe_free(w.pipe);
-    w.loop.turn_counter = &w.loop.own_turns;
-    ix_loop_deinit(&w.loop);
+    loop.turn_counter = &loop.own_turns;
+    ix_loop_deinit(&loop);
     ix_segment_unmap(w.segment);
-    ix_hello_deinit(&w.hello);
-    ix_buf_deinit(&w.out);
     return w.status;
+}
+
+/* ---- inside of another process ---- */
+
+struct ix_worker_local {
+    struct ix_worker_local_config config;
+    struct worker w;
+};
+
+struct ix_worker_local *ix_worker_local_new(const struct ix_worker_local_config *config)
+{
+    struct ix_worker_local *local = ix_calloc(1, sizeof *local);
+    local->config = *config;
+    struct worker *w = &local->w;
+    w->loop = config->loop;
+    w->segment = config->segment;
+    w->local = &local->config;
+    ix_buf_init(&w->out, IX_FRAME_MAX);
+    w->housekeeping.fire = housekeeping;
+    return local;
+}
+
+void ix_worker_local_frame(struct ix_worker_local *local, uint8_t type, const void *payload, size_t len)
+{
+    if (local->w.script)
+        ix_script_hooks(
+            local->w.script); /* several states may be here: generators in Lua come from this one */
+    if (type != IX_DOWN_EXIT)
+        on_frame(&local->w, type, payload, len);
+}
+
+void ix_worker_local_free(struct ix_worker_local *local)
+{
+    release(&local->w);
+    free(local);
 }

@@ -1,0 +1,101 @@
+/* iotix plan: what a run needs against what this host allows. */
+#include "base/units.h"
+#include "cli/commands.h"
+#include "cli/run_values.h"
+#include "control/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char summary[] =
+    "Thinks a scenario through without connecting anything: what the run will need (workers, descriptors,\n"
+    "ports, memory, connects/s, messages/s, bytes/s) against what this host and the brokers allow, each\n"
+    "shortage with the command that lifts it, and the launch strategy that suits the size.\n"
+    "\n"
+    "The scenario's task is followed in virtual time; connections are taken as accepted, messages as\n"
+    "acknowledged. Give the options that `iotix run` will get.\n"
+    "\n"
+    "Exit codes: 0 it fits · 104 it does not, or can't run at all · 107 script error · 105 interrupted.";
+
+struct wish {
+    struct ix_run_config config;
+    struct ix_plan_options plan;
+    struct ix_option_list settings, allowed_env;
+    uint64_t workers;
+    const char *seed, *connect_rate;
+    bool workers_given;
+};
+
+static int check(struct wish *w, struct ix_error *err)
+{
+    int code = ix_values_seed(w->seed, &w->config.seed, err);
+    if (code == 0)
+        code = ix_values_rate(w->connect_rate, &w->config.connect_rate, err);
+    if (code == 0)
+        code = ix_values_workers(w->workers, err);
+    if (code == 0 && (w->plan.until_ns < IX_S || w->plan.patience_ns < IX_S))
+        code = ix_fail(err, -EINVAL, "--until and --patience must be 1s or more");
+    return code;
+}
+
+static int plan(struct wish *w, const char *path)
+{
+    struct ix_error err;
+    json_t *values = ix_values_settings(&w->settings, &err);
+    if (!values || check(w, &err) < 0) {
+        fprintf(stderr, "iotix plan: %s\n", err.text);
+        json_decref(values);
+        return IX_EXIT_CONFIGURATION;
+    }
+    w->config.path = path;
+    w->config.seed_given = w->seed != NULL;
+    w->config.workers = w->workers_given ? (uint32_t)w->workers : 0;
+    w->config.options = values;
+    w->config.allowed_env = w->allowed_env.items;
+    w->config.allowed_env_count = w->allowed_env.count;
+    int status = ix_plan_run(&w->config, &w->plan);
+    json_decref(values);
+    return status;
+}
+
+int ix_command_plan(int argc, char **argv)
+{
+    struct wish w = {.workers = 1, .plan = {.until_ns = 24 * 3600 * IX_S, .patience_ns = 20 * IX_S}};
+    const struct ix_option options[] = {
+        {"--broker", 'b', IX_OPT_TEXT, "WHERE",
+         "auto (default: localhost:1883 if something listens there, else embedded), embedded, or "
+         "HOST:PORT[,…]",
+         &w.config.broker, NULL},
+        {"--broker-force", 0, IX_OPT_FLAG, NULL,
+         "the broker replaces addresses that the scenario sets itself too", &w.config.broker_force, NULL},
+        {"--bind", 0, IX_OPT_TEXT, "ADDR[-ADDR][,…]", "source addresses of devices; auto (default) or none",
+         &w.config.bind, NULL},
+        {"--connect-rate", 0, IX_OPT_TEXT, "N/s", "connections opened a second (default: no limit)",
+         &w.connect_rate, NULL},
+        {"--option", 'e', IX_OPT_LIST, "name=value", "sets an option that the scenario declares (repeatable)",
+         &w.settings, NULL},
+        {"--seed", 's', IX_OPT_TEXT, "N", "the run's seed (default: a new one)", &w.seed, NULL},
+        {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
+         &w.workers, &w.workers_given},
+        {"--allow-env", 0, IX_OPT_LIST, "NAME", "lets models use ${env.NAME} (repeatable)", &w.allowed_env,
+         NULL},
+        {"--until", 0, IX_OPT_TIME, "TIME", "follows the scenario to this instant of its time (default: 24h)",
+         &w.plan.until_ns, NULL},
+        {"--patience", 0, IX_OPT_TIME, "TIME", "how long following may take (default: 20s)",
+         &w.plan.patience_ns, NULL},
+        {"--json", 0, IX_OPT_FLAG, NULL, "JSON instead of text", &w.plan.json, NULL},
+    };
+    const struct ix_command_line line = {.usage = "iotix plan FILE.lua [options]",
+                                         .summary = summary,
+                                         .options = options,
+                                         .option_count = IX_ARRAY_LEN(options),
+                                         .min_arguments = 1,
+                                         .max_arguments = 1};
+    const char **arguments = ix_calloc((size_t)argc + 1, sizeof *arguments);
+    size_t count;
+    int status;
+    if (ix_command_begin(&line, argc, argv, arguments, &count, &status))
+        status = plan(&w, arguments[0]);
+    free(arguments);
+    return status;
+}
