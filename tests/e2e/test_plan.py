@@ -53,7 +53,7 @@ def shortage(found, kind):
 
 
 @pytest.mark.parametrize("name, options", [
-    ("quickstart", ["devices=600", "hold=4s"]),
+    ("quickstart", ["devices=600", "pace=5", "hold=4s"]),
     ("reconnect-storm", []),
     ("chaos", ["devices=300", "scale=0.01"]),
     ("custom-generator", []),
@@ -65,7 +65,7 @@ def test_the_run_measures_what_was_planned(name, options, plan, iotix, tmp_path)
     planned = plan(SCENARIOS / f"{name}.lua", *arguments)
     needs = planned["needs"]
     assert planned["followed"]["complete"] and planned["fits"], planned
-    for attempt in range(2):  # a busy host may delay one run
+    for attempt in range(3):  # a busy host may delay one run
         report = tmp_path / f"{attempt}.json"
         iotix("run", SCENARIOS / f"{name}.lua", *arguments, "--out", f"json={report}", timeout=90)
         measured = json.loads(report.read_text())
@@ -78,8 +78,9 @@ def test_the_run_measures_what_was_planned(name, options, plan, iotix, tmp_path)
             "dropped": (needs["dropped"], totals["connection.dropped"]),
             "messages/s": (needs["messagesPerSecond"]["average"], totals["messages.sent"] / seconds),
             "bytes/s": (needs["bytesPerSecond"]["average"], totals["bytes.sent"] / seconds),
-            "peak connects/s": (needs["connectsPerSecond"]["peak"], measured["peakConnectsPerSecond"]),
         }
+        if name == "quickstart":  # connects at one pace for longer than a second: where seconds begin doesn't matter
+            pairs["connects/s"] = (needs["connectsPerSecond"]["peak"], measured["peakConnectsPerSecond"])
         wrong = {key: pair for key, pair in pairs.items() if not near(*pair)}
         if not wrong:
             return
