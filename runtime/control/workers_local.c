@@ -23,15 +23,20 @@ struct frame {
     char payload[];
 };
 
-struct ix_local *ix_local_new(struct ix_loop *loop, enum ix_worker_role role, struct ix_segment *segment, int ledger_fd,
+struct ix_local *ix_local_new(struct ix_loop *loop, enum ix_worker_role role, struct ix_segment *segment,
+                              int ledger_fd,
                               void (*up)(void *context, uint8_t type, const void *payload, size_t len),
                               void *context)
 {
     struct ix_local *local = ix_calloc(1, sizeof *local);
     *local =
         (struct ix_local){.loop = loop, .observes = role == IX_WORKER_OBSERVER, .up = up, .context = context};
-    const struct ix_worker_local_config config = {
-        .loop = loop, .segment = segment, .ledger_fd = ledger_fd, .find_protocol = ix_dry_find, .up = up, .context = context};
+    const struct ix_worker_local_config config = {.loop = loop,
+                                                  .segment = segment,
+                                                  .ledger_fd = ledger_fd,
+                                                  .find_protocol = ix_dry_find,
+                                                  .up = up,
+                                                  .context = context};
     if (!local->observes)
         local->worker = ix_worker_local_new(&config);
     return local;

@@ -8,7 +8,8 @@
 
 struct ix_local;
 
-struct ix_local *ix_local_new(struct ix_loop *loop, enum ix_worker_role role, struct ix_segment *segment, int ledger_fd,
+struct ix_local *ix_local_new(struct ix_loop *loop, enum ix_worker_role role, struct ix_segment *segment,
+                              int ledger_fd,
                               void (*up)(void *context, uint8_t type, const void *payload, size_t len),
                               void *context);
 void ix_local_send(struct ix_local *local, uint8_t type, const void *payload, size_t len);
