@@ -157,6 +157,14 @@ def test_requests_are_not_made(plan, probe):
     assert any("HTTP requests are not made" in note for note in found["notes"])
 
 
+def test_observed_scenarios_are_followed(plan, probe):
+    body = 't:sleep "3s"'
+    plain = plan(probe(5, body), "--broker", "embedded")["needs"]
+    found = plan(probe(5, body, before='t:observe { topics = "devices/#" }'), "--broker", "embedded")
+    assert found["followed"]["complete"] and found["needs"]["observers"] == 1
+    assert found["needs"]["messages"] == plain["messages"] and found["needs"]["bytes"] >= plain["bytes"]
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["--brocker", "x"], r"unknown option --brocker.*--broker"),
     (["--connect-rate", "0/s"], r"--connect-rate 0/s"),
