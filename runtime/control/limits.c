@@ -4,6 +4,7 @@
 #include "control/memory.h"
 #include "control/workers.h"
 #include "loop/child.h"
+#include "metrics/segment.h"
 #include "protocol/source.h"
 
 #include <stdarg.h>
@@ -125,6 +126,11 @@ static void check_files(const struct ix_limits_of_host *host, const struct ix_de
             "devices "
             "then, and the controller two descriptors for each of at most %d workers",
             (ull)d->devices, (ull)host->files, (ull)ix_workers_capacity_at(host->files), IX_WORKERS_MAX);
+    if (enough >= 1u << 30) {
+        s->cure = ix_asprintf("fewer devices: a run has at most %llu on one host, whatever the limit",
+                              (ull)IX_WORKERS_MAX * IX_SEGMENT_ROWS);
+        return;
+    }
     char *raise = enough > host->files_most ? ix_asprintf("sudo sysctl -w fs.nr_open=%llu && ", (ull)enough)
                                             : ix_strdup("");
     s->cure = ix_asprintf("%ssudo prlimit --pid $$ --nofile=%llu:%llu", raise, (ull)enough, (ull)enough);
@@ -252,11 +258,11 @@ size_t ix_limits_check(const struct ix_limits_of_host *host, const struct ix_dem
     uint64_t workers = (demand->devices + capacity_at(host->files) - 1) / capacity_at(host->files);
     if (workers < demand->workers)
         workers = demand->workers;
+    check_memory(host, demand, &list);
     check_files(host, demand, &list);
     check_all_files(host, demand, workers, &list);
     check_processes(host, workers, &list);
     check_ports(host, demand, &list);
-    check_memory(host, demand, &list);
     check_broker(host, demand, &list);
     check_pace(host, demand, &list);
     return list.count;
