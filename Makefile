@@ -112,14 +112,17 @@ $(BUILD)/gen/embedded.o: $(BUILD)/gen/embedded.c
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 
 # The web page's libraries, by its lock file. Without npm or a network the build goes on, says so and remembers it.
-NPM_CI := npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+NPM_CI := npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retries=1 \
+          --fetch-retry-mintimeout=1000 --fetch-timeout=60000
 WEB_NPM := $(BUILD)/web
 $(WEB_NPM)/.fetched: runtime/api/web/package.json runtime/api/web/package-lock.json
 	@rm -rf $(WEB_NPM) && mkdir -p $(WEB_NPM) && cp $^ $(WEB_NPM)
 	@echo '  npm $<'
-	@if command -v npm >/dev/null && (cd $(WEB_NPM) && $(NPM_CI) >/dev/null); then echo node_modules >$@; \
-	 else rm -rf $(WEB_NPM)/node_modules; : >$@; \
-	   echo 'The web page will be missing: npm is not installed or could not fetch its libraries (make web tries again).'; fi
+	@if ! command -v npm >/dev/null; then why='npm is not installed'; \
+	 elif (cd $(WEB_NPM) && $(NPM_CI) >npm.log 2>&1); then why=; \
+	 else why="npm could not fetch its libraries, see $(WEB_NPM)/npm.log"; fi; \
+	 if [ -z "$$why" ]; then echo node_modules >$@; else rm -rf $(WEB_NPM)/node_modules; : >$@; \
+	   echo "iotix will have a plain page in place of the live one: $$why (make web tries again)"; fi
 
 ## make web       fetches the web page's libraries (npm) again; the build does it by itself the first time
 web:

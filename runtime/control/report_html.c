@@ -175,7 +175,7 @@ static void put_checks(const struct ix_result *result, struct ix_buf *out)
     const struct ix_checks *checks = &result->checks;
     if (!checks->count)
         return;
-    ix_buf_str(out, "<h2>Checks</h2><div class=\"card\"><table><thead><tr><th></th><th>check</th>"
+    ix_buf_str(out, "<h2>Checks</h2><div class=\"card\"><table><thead><tr><th>verdict</th><th>check</th>"
                     "<th class=\"n\">passed</th><th class=\"n\">first failed at</th></tr></thead><tbody>");
     size_t shown = 0;
     for (int failed = 1; failed >= 0; failed--)
@@ -196,7 +196,7 @@ static void put_thresholds(const struct ix_result *result, struct ix_buf *out)
     const struct ix_threshold *thresholds = ix_thresholds_list(result->thresholds, &count);
     if (!count)
         return;
-    ix_buf_str(out, "<h2>Thresholds</h2><div class=\"card\"><table><thead><tr><th></th><th>metric</th>"
+    ix_buf_str(out, "<h2>Thresholds</h2><div class=\"card\"><table><thead><tr><th>verdict</th><th>metric</th>"
                     "<th>threshold</th><th>measured</th></tr></thead><tbody>");
     for (size_t i = 0; i < count; i++) {
         const struct ix_threshold *t = &thresholds[i];

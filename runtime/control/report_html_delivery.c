@@ -70,7 +70,7 @@ void ix_html_delivery(const struct ix_result *result, struct ix_buf *out)
     const json_t *delivery = result->delivery, *line;
     if (!delivery)
         return;
-    ix_buf_str(out, "<section><h2>Delivery</h2><div class=\"card\"><table><thead><tr><th></th>");
+    ix_buf_str(out, "<section><h2>Delivery</h2><div class=\"card\"><table><thead><tr><th>of</th>");
     for (size_t i = 0; i < IX_ARRAY_LEN(columns); i++)
         ix_buf_printf(out, "<th class=\"n\">%s</th>", columns[i].title);
     ix_buf_str(out, "</tr></thead><tbody>");

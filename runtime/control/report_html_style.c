@@ -3,7 +3,7 @@
 /* Light by default, dark where the reader's system is; print is light, without cards. */
 const char ix_html_style[] =
     ":root{--bg:#f4f6f8;--card:#fff;--text:#1b2430;--muted:#5d6b7c;--line:#dfe4ea;--grid:#e6eaef;"
-    "--axis:#b4bfcc;--good:#14804a;--good-bg:#e3f5ea;--bad:#c0252d;--bad-bg:#fdeaea;--warn:#935f00;"
+    "--axis:#b4bfcc;--good:#11703f;--good-bg:#e3f5ea;--bad:#c0252d;--bad-bg:#fdeaea;--warn:#935f00;"
     "--warn-bg:#fdf3dc;--blue:#2b6cd4;--teal:#0f9488;--green:#3b9b4f;--orange:#e2761b;--red:#d33a41;"
     "--purple:#7d57c8;--grey:#98a4b3;--slate:#5f6f84;--sky:#5aa9e6;--amber:#d9a514}\n"
     "@media (prefers-color-scheme:dark){:root{--bg:#10151c;--card:#171e27;--text:#e4e9f0;--muted:#97a4b4;"
@@ -62,7 +62,7 @@ const char ix_html_style[] =
     "@media (max-width:560px){main{padding:18px 12px}header{flex-direction:column-reverse}"
     ".pair{grid-template-columns:1fr}}\n"
     "@media print{:root{--bg:#fff;--card:#fff;--text:#111;--muted:#555;--line:#ddd;--grid:#e8e8e8;"
-    "--axis:#999;--good:#14804a;--good-bg:#e3f5ea;--bad:#c0252d;--bad-bg:#fdeaea;--warn:#935f00;"
+    "--axis:#999;--good:#11703f;--good-bg:#e3f5ea;--bad:#c0252d;--bad-bg:#fdeaea;--warn:#935f00;"
     "--warn-bg:#fdf3dc;--blue:#2b6cd4;--teal:#0f9488;--green:#3b9b4f;--orange:#e2761b;--red:#d33a41;"
     "--purple:#7d57c8;--grey:#98a4b3;--slate:#5f6f84;--sky:#5aa9e6;--amber:#d9a514}"
     "@page{margin:13mm}body{font-size:9.5pt;-webkit-print-color-adjust:exact;print-color-adjust:exact}"

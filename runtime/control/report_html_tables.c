@@ -136,7 +136,7 @@ static void put_times(const struct ix_snapshot *final, struct ix_buf *out)
     if (!any)
         return;
     open_table(out, "Times",
-               "<th></th><th class=\"n\">p50</th><th class=\"n\">p90</th><th class=\"n\">p95</th>"
+               "<th>time</th><th class=\"n\">p50</th><th class=\"n\">p90</th><th class=\"n\">p95</th>"
                "<th class=\"n\">p99</th><th class=\"n\">p99.9</th><th class=\"n\">max</th>"
                "<th class=\"n\">samples</th>");
     for (size_t t = 0; t < IX_T_COUNT; t++)
