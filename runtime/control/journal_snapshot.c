@@ -8,7 +8,7 @@
 #define GROUPS_MAX (8 * IX_SEGMENT_GROUPS) /* deleted ones stay in the sums */
 
 /* Sections: u8 kind, u32 length, contents. Unknown ones are passed over. */
-enum section { INSTANT = 1, ORDER, GROUP, STATES, WORKERS, CUSTOM, OBSERVED };
+enum section { INSTANT = 1, ORDER, GROUP, STATES, WORKERS, CUSTOM, OBSERVED, BY_QOS };
 
 static size_t begin(struct ix_buf *out, enum section kind)
 {
@@ -127,6 +127,8 @@ static void pack_group(struct ix_buf *out, size_t place, const struct ix_totals 
     pack_states(out, now, before);
     pack_reasons(out, now->reasons, before->reasons);
     pack_trends(out, now, before);
+    ix_pack_u8(out, now->qos ^ before->qos);
+    ix_pack_u8(out, now->other_qos ^ before->other_qos);
     bool changed = false;
     for (size_t i = head; i < out->len && !out->overflow; i++)
         changed = changed || out->data[i];
@@ -220,6 +222,25 @@ static void pack_custom(struct ix_buf *out, const struct ix_snapshot *now, const
     }
 }
 
+static void pack_by_qos(struct ix_buf *out, const struct ix_snapshot *now, const struct ix_snapshot *before)
+{
+    for (size_t i = 0; i < now->by_qos_count; i++) {
+        const struct ix_qos_totals *t = &now->by_qos[i], *b = NULL;
+        for (size_t k = 0; k < before->by_qos_count && !b; k++)
+            if (before->by_qos[k].qos == t->qos && strcmp(before->by_qos[k].group, t->group) == 0)
+                b = &before->by_qos[k];
+        if (b && ix_histogram_is_same(&t->response, &b->response) &&
+            ix_histogram_is_same(&t->service, &b->service))
+            continue;
+        size_t start = begin(out, BY_QOS);
+        ix_pack_str(out, t->group);
+        ix_pack_u8(out, t->qos);
+        ix_histogram_pack(&t->response, b ? &b->response : NULL, out);
+        ix_histogram_pack(&t->service, b ? &b->service : NULL, out);
+        end(out, start);
+    }
+}
+
 void ix_journal_snapshot_pack(const struct ix_snapshot *now, struct ix_snapshot *before, struct ix_buf *out)
 {
     size_t start = begin(out, INSTANT);
@@ -235,6 +256,7 @@ void ix_journal_snapshot_pack(const struct ix_snapshot *now, struct ix_snapshot 
     pack_workers(out, now, before);
     pack_observed(out, now, before);
     pack_custom(out, now, before);
+    pack_by_qos(out, now, before);
     ix_snapshot_copy(before, now);
 }
 
@@ -302,6 +324,8 @@ static void unpack_group(struct ix_snapshot *snapshot, const struct ix_journal_n
         bool known = t < IX_NAMES_MAX && names->trends[t] != IX_NAMES_UNKNOWN;
         ix_histogram_unpack(known ? &group->trends[names->trends[t]] : &unknown, in);
     }
+    group->qos ^= ix_read_u8(in);
+    group->other_qos ^= ix_read_u8(in);
 }
 
 /* The groups in their new order; new ones are empty, and missing ones forgotten. */
@@ -399,6 +423,35 @@ static void unpack_custom(struct ix_snapshot *snapshot, struct ix_reader *in)
     ix_histogram_unpack(&custom->trend, in);
 }
 
+static void unpack_by_qos(struct ix_snapshot *snapshot, struct ix_reader *in)
+{
+    char group[sizeof(snapshot->by_qos->group)];
+    read_chars(group, sizeof(group), in);
+    uint8_t qos = ix_read_u8(in);
+    size_t i = 0;
+    while (i < snapshot->by_qos_count &&
+           (snapshot->by_qos[i].qos != qos || strcmp(snapshot->by_qos[i].group, group) != 0))
+        i++;
+    if (in->bad || i >= 3 * GROUPS_MAX) {
+        in->bad = true;
+        return;
+    }
+    if (i == snapshot->by_qos_count) {
+        if (i == snapshot->by_qos_room) {
+            snapshot->by_qos_room = i ? 2 * i : 4;
+            snapshot->by_qos =
+                ix_realloc(snapshot->by_qos, snapshot->by_qos_room * sizeof(*snapshot->by_qos));
+        }
+        struct ix_qos_totals *added = &snapshot->by_qos[snapshot->by_qos_count++];
+        *added = (struct ix_qos_totals){.qos = qos};
+        memcpy(added->group, group, sizeof(group));
+        ix_histogram_init(&added->response);
+        ix_histogram_init(&added->service);
+    }
+    ix_histogram_unpack(&snapshot->by_qos[i].response, in);
+    ix_histogram_unpack(&snapshot->by_qos[i].service, in);
+}
+
 bool ix_journal_snapshot_unpack(struct ix_snapshot *snapshot, const struct ix_journal_names *names,
                                 struct ix_reader *in)
 {
@@ -424,6 +477,8 @@ bool ix_journal_snapshot_unpack(struct ix_snapshot *snapshot, const struct ix_jo
             unpack_custom(snapshot, &section);
         else if (kind == OBSERVED)
             unpack_observed(snapshot, names, &section);
+        else if (kind == BY_QOS)
+            unpack_by_qos(snapshot, &section);
         in->bad = in->bad || section.bad;
     }
     if (in->bad)

@@ -1,6 +1,7 @@
 /* The names of metrics, and their values in a snapshot. */
 #include "control/snapshot.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *const ix_metric_kind_names[] = {"none", "counter", "gauge", "rate", "trend"};
@@ -279,6 +280,16 @@ static bool known_metric(const struct ix_snapshot *snapshot, size_t place, const
             if (snapshot->workers[i].epoch > 1)
                 view->value += snapshot->workers[i].epoch - 1;
         return true;
+    }
+    char *rest;
+    if (ix_tags_qos(tags, &rest) >= 0) {
+        free(rest);
+        bool service = place == FIRST_TREND + IX_T_SERVICE;
+        if (service || place == FIRST_TREND + IX_T_RESPONSE) {
+            ix_snapshot_qos_trend(snapshot, service, protocol, tags, &view->trend, &view->series);
+            view->count = view->trend.count;
+            return true;
+        }
     }
     if (!*tags && !*protocol) {
         add_known(view, place, &snapshot->all);

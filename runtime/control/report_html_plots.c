@@ -53,6 +53,7 @@ VALUE_OF(latency_p50)
 VALUE_OF(latency_p95)
 VALUE_OF(latency_p99)
 VALUE_OF(latency_max)
+VALUE_OF(service_p99)
 VALUE_OF(lateness_p99)
 VALUE_OF(lateness_max)
 
@@ -157,6 +158,7 @@ static void put_all(const struct columns *columns, struct ix_buf *out)
                                              {"lost", "c-red", lost_of, false}};
     static const struct wanted latency[] = {{"max", "c-grey", latency_max_of, false},
                                             {"p99", "c-purple", latency_p99_of, false},
+                                            {"p99 from the send", "c-amber", service_p99_of, false},
                                             {"p95", "c-blue", latency_p95_of, false},
                                             {"p50", "c-teal", latency_p50_of, false}};
     static const struct wanted connects[] = {{"accepted", "c-green", connects_of, true},
@@ -170,10 +172,11 @@ static void put_all(const struct columns *columns, struct ix_buf *out)
     put_plot(columns, (struct ix_plot){.title = "Messages per second", .unit = IX_PLOT_PER_SECOND}, messages,
              IX_ARRAY_LEN(messages), out);
     put_plot(columns,
-             (struct ix_plot){.title = "Publish latency",
-                              .note = "due instant to acknowledgement, logarithmic",
-                              .unit = IX_PLOT_MS,
-                              .logarithmic = true},
+             (struct ix_plot){
+                 .title = "Publish latency",
+                 .note = "due instant to acknowledgement, logarithmic; without acknowledgements a gap",
+                 .unit = IX_PLOT_MS,
+                 .logarithmic = true},
              latency, IX_ARRAY_LEN(latency), out);
     put_plot(columns, (struct ix_plot){.title = "Connections per second", .unit = IX_PLOT_PER_SECOND},
              connects, IX_ARRAY_LEN(connects), out);

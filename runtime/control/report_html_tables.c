@@ -122,10 +122,25 @@ static void put_times_row(struct ix_buf *out, const char *name, const char *doc,
     for (size_t i = 0; i < IX_ARRAY_LEN(shares); i++) {
         ix_buf_str(out, "<td class=\"n\">");
         ix_units_put_duration(out, ix_histogram_quantile(h, shares[i]));
+        if (!ix_histogram_supports(h, shares[i]))
+            ix_buf_str(out, "<abbr title=\"too few samples\">*</abbr>");
         ix_buf_str(out, "</td>");
     }
     put_number(out, h->count);
     ix_buf_str(out, "</tr>");
+}
+
+static void put_times_by_qos(const struct ix_snapshot *final, struct ix_buf *out)
+{
+    struct ix_latency_row *rows;
+    size_t count = ix_snapshot_latency(final, &rows);
+    for (size_t i = 0; count > 1 && i < count; i++) {
+        char name[64];
+        snprintf(name, sizeof(name), rows[i].qos < 0 ? "%s" : "%s, QoS %d", rows[i].protocol, rows[i].qos);
+        put_times_row(out, name, "due instant to acknowledgement", &rows[i].response);
+        put_times_row(out, name, "send to acknowledgement", &rows[i].service);
+    }
+    free(rows);
 }
 
 static void put_times(const struct ix_snapshot *final, struct ix_buf *out)
@@ -141,7 +156,11 @@ static void put_times(const struct ix_snapshot *final, struct ix_buf *out)
                "<th class=\"n\">samples</th>");
     for (size_t t = 0; t < IX_T_COUNT; t++)
         put_times_row(out, ix_trend_names[t], ix_metric_find(ix_trend_names[t])->doc, &final->all.trends[t]);
+    put_times_by_qos(final, out);
     close_table(out);
+    ix_buf_str(out,
+               "<p class=\"muted\">* too few samples for this percentile (p99 needs 100, p99.9 needs 1,000): "
+               "it is the largest of them, or nearly</p>\n");
 }
 
 static void put_groups(const struct ix_snapshot *final, struct ix_buf *out)

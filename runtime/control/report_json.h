@@ -10,6 +10,7 @@ json_t *ix_json_check(const struct ix_check *check);
 json_t *ix_json_threshold(const struct ix_threshold *threshold);
 /* `observed`: with what observers measured. */
 json_t *ix_json_totals(const struct ix_totals *totals, bool observed);
+json_t *ix_json_latency(const struct ix_snapshot *snapshot);
 json_t *ix_json_custom(const struct ix_custom_totals *custom);
 json_t *ix_json_dropout(const struct ix_dropout_result *dropout);
 json_t *ix_json_point(const struct ix_point *point);

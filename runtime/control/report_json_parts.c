@@ -40,6 +40,11 @@ static json_t *trend(const struct ix_histogram *h)
         json_object_set_new(object, shares[i].name,
                             h->count ? milliseconds(ix_histogram_quantile(h, shares[i].q)) : json_null());
     json_object_set_new(object, "max", h->count ? milliseconds(h->max) : json_null());
+    json_t *few = json_array();
+    for (size_t i = 0; i < IX_ARRAY_LEN(shares); i++)
+        if (!ix_histogram_supports(h, shares[i].q))
+            json_array_append_new(few, json_string(shares[i].name));
+    json_object_set_new(object, "fewSamples", few);
     json_t *buckets = json_array();
     for (size_t i = 0; i < IX_HISTOGRAM_BUCKETS; i++)
         if (h->buckets[i])
@@ -206,6 +211,20 @@ json_t *ix_json_custom(const struct ix_custom_totals *custom)
     if (custom->kind == IX_CUSTOM_TREND)
         json_object_set_new(object, "trend", trend(&custom->trend));
     return object;
+}
+
+json_t *ix_json_latency(const struct ix_snapshot *snapshot)
+{
+    struct ix_latency_row *rows;
+    size_t count = ix_snapshot_latency(snapshot, &rows);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(
+            list, json_pack("{s:o,s:o,s:o,s:o}", "protocol", ix_report_string(rows[i].protocol), "qos",
+                            rows[i].qos < 0 ? json_null() : json_integer(rows[i].qos), "response",
+                            trend(&rows[i].response), "service", trend(&rows[i].service)));
+    free(rows);
+    return list;
 }
 
 json_t *ix_json_dropout(const struct ix_dropout_result *d)

@@ -15,6 +15,7 @@ void ix_snapshot_deinit(struct ix_snapshot *snapshot)
     free(snapshot->groups);
     free(snapshot->custom);
     free(snapshot->workers);
+    free(snapshot->by_qos);
     free(snapshot->seen);
     ix_snapshot_init(snapshot);
 }
@@ -100,6 +101,8 @@ static void add_metrics(struct ix_totals *group, const struct ix_group_metrics *
     group->connected += from->connected;
     group->waiting += from->waiting;
     group->counters[IX_C_SCHEDULED] += from->waiting;
+    group->qos = group->qos ? group->qos : from->qos;
+    group->other_qos |= from->other_qos;
     for (size_t r = 0; r < IX_SEGMENT_REASONS && from->reasons[r].text[0]; r++)
         add_reason(group->reasons, from->reasons[r].text, from->reasons[r].count);
     for (size_t t = 0; t < IX_T_COUNT; t++)
@@ -163,6 +166,49 @@ static void add_custom(struct ix_snapshot *snapshot, const struct ix_segment *se
         custom->count += count;
         if (custom->kind == IX_CUSTOM_TREND && from->trend.count)
             ix_histogram_merge(&custom->trend, &from->trend);
+    }
+}
+
+static struct ix_qos_totals *find_qos(struct ix_snapshot *snapshot, const char *group, uint8_t qos)
+{
+    for (size_t i = 0; i < snapshot->by_qos_count; i++)
+        if (snapshot->by_qos[i].qos == qos && strcmp(snapshot->by_qos[i].group, group) == 0)
+            return &snapshot->by_qos[i];
+    need_room(&snapshot->by_qos, &snapshot->by_qos_room, snapshot->by_qos_count + 1,
+              sizeof(*snapshot->by_qos));
+    struct ix_qos_totals *found = &snapshot->by_qos[snapshot->by_qos_count++];
+    *found = (struct ix_qos_totals){.qos = qos};
+    copy_text(found->group, sizeof(found->group), group);
+    ix_histogram_init(&found->response);
+    ix_histogram_init(&found->service);
+    return found;
+}
+
+static void merge_qos(struct ix_snapshot *snapshot, const char *group, uint8_t qos,
+                      const struct ix_histogram *response, const struct ix_histogram *service)
+{
+    struct ix_qos_totals *totals = find_qos(snapshot, group, qos);
+    ix_histogram_merge(&totals->response, response);
+    ix_histogram_merge(&totals->service, service);
+}
+
+/* For a group with more than one QoS: what each of them had, and all of it in the group's trends. */
+static void split_by_qos(struct ix_snapshot *snapshot, struct ix_totals *group,
+                         const struct ix_segment *const *segments, size_t segment_count)
+{
+    for (size_t i = 0; i < segment_count; i++) {
+        const struct ix_group_metrics *from = ix_segment_find_group(segments[i], group->group);
+        if (!from)
+            continue;
+        if (from->qos && from->trends[IX_T_RESPONSE].count)
+            merge_qos(snapshot, group->group, from->qos - 1, &from->trends[IX_T_RESPONSE],
+                      &from->trends[IX_T_SERVICE]);
+        for (uint8_t q = 0; q < IX_ARRAY_LEN(from->others); q++)
+            if (from->other_qos >> q & 1) {
+                merge_qos(snapshot, group->group, q, &from->others[q].response, &from->others[q].service);
+                ix_histogram_merge(&group->trends[IX_T_RESPONSE], &from->others[q].response);
+                ix_histogram_merge(&group->trends[IX_T_SERVICE], &from->others[q].service);
+            }
     }
 }
 
@@ -236,8 +282,12 @@ void ix_snapshot_take(struct ix_snapshot *snapshot, const struct ix_segment *con
     for (size_t i = 0; i < segment_count; i++)
         add_segment(snapshot, segments[i], i);
 
-    for (size_t i = 0; i < snapshot->group_count; i++)
+    snapshot->by_qos_count = 0;
+    for (size_t i = 0; i < snapshot->group_count; i++) {
+        if (snapshot->groups[i].other_qos)
+            split_by_qos(snapshot, &snapshot->groups[i], segments, segment_count);
         finish_group(&snapshot->groups[i]);
+    }
     ix_snapshot_sum(snapshot);
 }
 
@@ -289,6 +339,10 @@ void ix_snapshot_copy(struct ix_snapshot *into, const struct ix_snapshot *from)
     need_room(&into->groups, &into->group_room, from->group_count, sizeof(*into->groups));
     need_room(&into->custom, &into->custom_room, from->custom_count, sizeof(*into->custom));
     need_room(&into->workers, &into->worker_room, from->worker_count, sizeof(*into->workers));
+    need_room(&into->by_qos, &into->by_qos_room, from->by_qos_count, sizeof(*into->by_qos));
+    into->by_qos_count = from->by_qos_count;
+    if (from->by_qos_count)
+        memcpy(into->by_qos, from->by_qos, from->by_qos_count * sizeof(*from->by_qos));
     into->group_count = from->group_count;
     into->custom_count = from->custom_count;
     into->worker_count = from->worker_count;

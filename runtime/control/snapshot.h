@@ -14,6 +14,8 @@ struct ix_totals {
     int64_t connected;
     uint64_t waiting;                             /* among IX_C_SCHEDULED, which counts them here */
     struct ix_reason reasons[IX_SEGMENT_REASONS]; /* most frequent first; text "" ends */
+    uint8_t qos;                                  /* 1 + that of its messages; 0: not known, and for sums */
+    uint8_t other_qos; /* bit q: scripts sent some with that QoS too; then by_qos has all of the group's */
     struct ix_histogram trends[IX_T_COUNT];
 };
 
@@ -34,6 +36,14 @@ static inline uint64_t ix_totals_in_doubt(const struct ix_totals *t)
     uint64_t known = ix_never_sent(t->counters) + t->counters[IX_C_SENT] + t->waiting;
     return t->counters[IX_C_SCHEDULED] > known ? t->counters[IX_C_SCHEDULED] - known : 0;
 }
+
+/* Times of the messages of one group with one QoS; only for groups with more than one. They are part of the group's
+ * trends too. */
+struct ix_qos_totals {
+    char group[64];
+    uint8_t qos;
+    struct ix_histogram response, service;
+};
 
 struct ix_custom_totals { /* one (name, tags) */
     enum ix_custom_kind kind;
@@ -71,9 +81,11 @@ struct ix_snapshot {
     size_t custom_count;
     struct ix_worker_totals *workers;
     size_t worker_count;
+    struct ix_qos_totals *by_qos;
+    size_t by_qos_count;
     /* Room, kept for the next take; samples already seen of each segment's gauges, to know which one was set
      * last. */
-    size_t group_room, custom_room, worker_room;
+    size_t group_room, custom_room, worker_room, by_qos_room;
     uint64_t *seen;
     size_t seen_room;
 };
@@ -112,6 +124,21 @@ struct ix_metric_view {
 /* false if no such metric exists (known names without samples exist). "checks" is not in a snapshot. */
 bool ix_snapshot_metric(const struct ix_snapshot *snapshot, const char *name, const char *tags,
                         struct ix_metric_view *view);
+/* Times of publishing, one row for each protocol and QoS that has samples; at most IX_LATENCY_ROWS. The caller frees
+ * *rows. */
+#define IX_LATENCY_ROWS 9
+struct ix_latency_row {
+    char protocol[16];
+    int qos; /* -1: not known */
+    struct ix_histogram response, service;
+};
+size_t ix_snapshot_latency(const struct ix_snapshot *snapshot, struct ix_latency_row **rows);
+/* The same of one metric, `publish.latency` or `publish.service`, for the groups that `protocol` ("": any) and the
+ * tags besides "qos:N" let through; *series counts the groups. */
+void ix_snapshot_qos_trend(const struct ix_snapshot *snapshot, bool service, const char *protocol,
+                           const char *tags, struct ix_histogram *trend, size_t *series);
+/* The N of a "qos:N" in a list of tags (*rest: the list without it; the caller frees it), or -1. */
+int ix_tags_qos(const char *tags, char **rest);
 /* True if the list "key:value,key:value" has every pair of `filter`. */
 bool ix_tags_match(const char *filter, const char *group, const char *tags);
 

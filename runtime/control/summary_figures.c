@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -259,6 +260,22 @@ static void put_times_row(struct ix_page *page, const char *name, const struct i
     ix_buf_char(out, '\n');
 }
 
+/* Only where there is more than one kind of messages. */
+static void put_times_by_qos(struct ix_page *page, const struct ix_snapshot *final, bool *few)
+{
+    struct ix_latency_row *rows;
+    size_t count = ix_snapshot_latency(final, &rows);
+    for (size_t i = 0; count > 1 && i < count; i++) {
+        char name[2][40];
+        for (int service = 0; service < 2; service++)
+            snprintf(name[service], sizeof(name[service]), rows[i].qos < 0 ? "%s %s" : "%s %s q%d",
+                     rows[i].protocol, service ? "service" : "latency", rows[i].qos);
+        put_times_row(page, name[0], &rows[i].response, few);
+        put_times_row(page, name[1], &rows[i].service, few);
+    }
+    free(rows);
+}
+
 static void put_times(struct ix_page *page, const struct ix_snapshot *final)
 {
     const struct ix_histogram *trends = final->all.trends;
@@ -271,6 +288,7 @@ static void put_times(struct ix_page *page, const struct ix_snapshot *final)
     ix_buf_printf(page->out, "%25s%11s%11s%11s%13s\n", "p50", "p95", "p99", "max", "samples");
     put_times_row(page, "publish latency", &trends[IX_T_RESPONSE], &few);
     put_times_row(page, "publish service", &trends[IX_T_SERVICE], &few);
+    put_times_by_qos(page, final, &few);
     put_times_row(page, "publish lateness", &trends[IX_T_LATENESS], &few);
     put_times_row(page, "receive latency", &trends[IX_T_RECEIVE], &few);
     put_times_row(page, "delivery latency", &trends[IX_T_DELIVERY], &few);

@@ -101,7 +101,7 @@ static void put_measured(struct ix_buf *out, const struct ix_rule *rule, enum ix
         ix_buf_printf(out, "%.6g", measured);
 }
 
-static void give_reason(struct ix_threshold *t, const struct ix_rule *rule, enum ix_metric_kind kind,
+static void give_reason(struct ix_threshold *t, const struct ix_rule *rule, const struct span *span,
                         double at_seconds)
 {
     struct ix_buf out;
@@ -112,7 +112,13 @@ static void give_reason(struct ix_threshold *t, const struct ix_rule *rule, enum
         ix_units_put_duration(&out, t->over_ns);
     }
     ix_buf_str(&out, " was ");
-    put_measured(&out, rule, kind, t->measured);
+    put_measured(&out, rule, span->kind, t->measured);
+    if (span->kind == IX_METRIC_TREND && rule->aggregate == IX_AGG_PERCENTILE &&
+        !ix_histogram_supports(span->trend, rule->percent / 100)) {
+        ix_buf_str(&out, " (of only ");
+        ix_units_put_count(&out, span->count);
+        ix_buf_str(&out, span->count == 1 ? " sample)" : " samples)");
+    }
     if (t->over_ns && !t->passed)
         ix_buf_printf(&out, " at %.0f s", at_seconds);
     if (!t->passed)
@@ -121,13 +127,13 @@ static void give_reason(struct ix_threshold *t, const struct ix_rule *rule, enum
     ix_buf_deinit(&out);
 }
 
-static void judge(struct ix_threshold *t, const struct ix_rule *rule, enum ix_metric_kind kind,
+static void judge(struct ix_threshold *t, const struct ix_rule *rule, const struct span *span,
                   double measured, double at_seconds)
 {
     t->evaluated = true;
     t->measured = measured;
     t->passed = compare(rule->comparison, measured, rule->limit);
-    give_reason(t, rule, kind, at_seconds);
+    give_reason(t, rule, span, at_seconds);
 }
 
 /* Nothing to judge: no fault while the run lasts, one at its end. */
@@ -227,7 +233,7 @@ static void evaluate_window(struct ix_threshold *t, struct ix_rule *rule, const 
             widen(&span.min, &span.max, window->points[i].min, window->points[i].max);
         double measured = measure(rule, &span);
         if (!isnan(measured)) {
-            judge(t, rule, view->kind, measured, (double)(at_ns - start_ns) / 1e9);
+            judge(t, rule, &span, measured, (double)(at_ns - start_ns) / 1e9);
             rule->window_failed = !t->passed;
         }
     }
@@ -297,7 +303,7 @@ static void evaluate(struct ix_threshold *t, struct ix_rule *rule, const struct 
     if (isnan(measured))
         no_value(t, final, "%s", "no samples");
     else
-        judge(t, rule, view.kind, measured, seconds);
+        judge(t, rule, &span, measured, seconds);
 }
 
 int ix_thresholds_evaluate(struct ix_thresholds *thresholds, const struct ix_snapshot *snapshot,

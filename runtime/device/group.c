@@ -151,6 +151,8 @@ static int group_open(struct ix_engine *engine, const struct ix_record *record, 
         group->metrics = ix_segment_group(engine->segment, group->id);
         if (!group->metrics)
             rc = ix_fail(err, -ENOSPC, "a run has at most %d groups", IX_SEGMENT_GROUPS);
+        else if (!group->metrics->qos)
+            group->metrics->qos = (uint8_t)(1 + group->model->connection.qos);
     }
     if (rc < 0) {
         ix_group_free(group, false);

@@ -65,15 +65,12 @@ int ix_inflight_publish(struct ix_device *d, const struct ix_message *message, u
     d->row->sent++;
     d->row->bytes_sent += message->len;
     if (rc == IX_PUBLISHED) {
-        uint64_t now = ix_engine_now(engine);
-        ix_device_count(d, IX_C_ACKED, 1);
-        ix_device_trend(d, IX_T_RESPONSE, due_ns, now);
-        ix_device_trend(d, IX_T_SERVICE, sent, now);
+        ix_device_acked(d, message->qos, due_ns, sent, ix_engine_now(engine));
         return 0;
     }
     uint32_t entry = take(engine);
-    engine->inflight[entry] =
-        (struct ix_inflight){.due_ns = due_ns, .sent_ns = sent, .next = d->inflight, .token = token};
+    engine->inflight[entry] = (struct ix_inflight){
+        .due_ns = due_ns, .sent_ns = sent, .next = d->inflight, .token = token, .qos = (uint8_t)message->qos};
     d->inflight = entry;
     d->inflight_count++;
     return 0;
@@ -92,10 +89,7 @@ void ix_inflight_acked(struct ix_device *d, uint16_t token, bool accepted)
     *link = message->next;
     d->inflight_count--;
     if (accepted) {
-        uint64_t now = ix_engine_now(engine);
-        ix_device_count(d, IX_C_ACKED, 1);
-        ix_device_trend(d, IX_T_RESPONSE, message->due_ns, now);
-        ix_device_trend(d, IX_T_SERVICE, message->sent_ns, now);
+        ix_device_acked(d, message->qos, message->due_ns, message->sent_ns, ix_engine_now(engine));
     } else {
         ix_device_count(d, IX_C_LOST, 1);
     }

@@ -189,6 +189,7 @@ struct ix_inflight {
     uint64_t sent_ns;
     uint32_t next; /* in the device's chain, or in the free list */
     uint16_t token;
+    uint8_t qos;
 };
 
 /* Devices that want to connect, first come first served; ticket n has the slot slots[n % size]. */
@@ -271,6 +272,13 @@ static inline void ix_device_count(const struct ix_device *d, enum ix_counter co
 static inline void ix_device_trend(const struct ix_device *d, enum ix_trend trend, uint64_t from, uint64_t to)
 {
     ix_histogram_add(&d->group->metrics->trends[trend], to > from ? to - from : 0);
+}
+static inline void ix_device_acked(const struct ix_device *d, int qos, uint64_t due_ns, uint64_t sent_ns,
+                                   uint64_t now_ns)
+{
+    ix_device_count(d, IX_C_ACKED, 1);
+    ix_group_metrics_acked(d->group->metrics, qos, now_ns > due_ns ? now_ns - due_ns : 0,
+                           now_ns > sent_ns ? now_ns - sent_ns : 0);
 }
 /* Its telemetry schedule runs: from the first connection until stop or error. */
 static inline bool ix_device_is_ticking(const struct ix_device *d)

@@ -5,6 +5,7 @@
 #ifndef IX_METRICS_HISTOGRAM_H
 #define IX_METRICS_HISTOGRAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,6 +55,11 @@ void ix_histogram_diff(struct ix_histogram *into, const struct ix_histogram *now
 
 /* The value that `q` (0..1) of the samples do not exceed, in ns; 0 without samples. q = 1 is the maximum. */
 uint64_t ix_histogram_quantile(const struct ix_histogram *h, double q);
+/* Whether there are samples enough for a percentile to be one: at least one lies beyond it (100 for 0.99). */
+static inline bool ix_histogram_supports(const struct ix_histogram *h, double q)
+{
+    return q >= 1.0 || (double)h->count * (1.0 - q) >= 1.0 - 1e-9;
+}
 double ix_histogram_mean(const struct ix_histogram *h);
 
 #endif

@@ -162,6 +162,19 @@ struct ix_group_metrics *ix_segment_group(struct ix_segment *segment, const char
     return NULL;
 }
 
+void ix_group_metrics_other_qos(struct ix_group_metrics *group, int qos, uint64_t response_ns,
+                                uint64_t service_ns)
+{
+    if (qos < 0 || qos > 2)
+        return;
+    struct ix_qos_trends *trends = &group->others[qos];
+    if (!(group->other_qos >> qos & 1))
+        trends->response.min = trends->service.min = UINT64_MAX; /* the rest is zero: the page is new */
+    group->other_qos |= (uint8_t)(1 << qos);
+    ix_histogram_add(&trends->response, response_ns);
+    ix_histogram_add(&trends->service, service_ns);
+}
+
 /* Length of the longest start of `text` that fits, cut between characters. */
 static size_t fitting(const char *text, size_t max)
 {

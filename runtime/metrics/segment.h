@@ -115,6 +115,13 @@ struct ix_group_metrics {
                                              IX_C_SCHEDULED, which counts them when they are done with */
     struct ix_reason reasons[IX_SEGMENT_REASONS];
     struct ix_histogram trends[IX_T_COUNT];
+    /* Times of messages with another QoS than the group's own, which scripts may choose: these are not among
+     * `trends`. Without such messages they take no memory. */
+    uint8_t qos;       /* 1 + the group's own; 0: not known */
+    uint8_t other_qos; /* bit q: others[q] is used */
+    struct ix_qos_trends {
+        struct ix_histogram response, service;
+    } others[3];
 };
 
 /* Bits of ix_device_row.flags. */
@@ -215,6 +222,18 @@ void ix_segment_unmap(struct ix_segment *segment);
 struct ix_group_metrics *ix_segment_group(struct ix_segment *segment, const char *group);
 /* Found only. */
 const struct ix_group_metrics *ix_segment_find_group(const struct ix_segment *segment, const char *group);
+void ix_group_metrics_other_qos(struct ix_group_metrics *group, int qos, uint64_t response_ns,
+                                uint64_t service_ns);
+/* An acknowledgement: times from the due instant and from the send. Writer only. */
+static inline void ix_group_metrics_acked(struct ix_group_metrics *group, int qos, uint64_t response_ns,
+                                          uint64_t service_ns)
+{
+    if (__builtin_expect(group->qos == qos + 1, 1)) {
+        ix_histogram_add(&group->trends[IX_T_RESPONSE], response_ns);
+        ix_histogram_add(&group->trends[IX_T_SERVICE], service_ns);
+    } else
+        ix_group_metrics_other_qos(group, qos, response_ns, service_ns);
+}
 /* Counts one more of a reason; returns its place + 1. Reasons beyond the limit share the last, "other". */
 uint8_t ix_group_metrics_reason(struct ix_group_metrics *group, const char *text);
 /* The series of (name, tags): found or taken; NULL when all are taken, the kind differs, or a text is too
