@@ -127,6 +127,7 @@ static void pack_group(struct ix_buf *out, size_t place, const struct ix_totals 
     pack_states(out, now, before);
     pack_reasons(out, now->reasons, before->reasons);
     pack_trends(out, now, before);
+    ix_pack_zigzag(out, (int64_t)(now->waiting - before->waiting));
     ix_pack_u8(out, now->qos ^ before->qos);
     ix_pack_u8(out, now->other_qos ^ before->other_qos);
     bool changed = false;
@@ -324,6 +325,7 @@ static void unpack_group(struct ix_snapshot *snapshot, const struct ix_journal_n
         bool known = t < IX_NAMES_MAX && names->trends[t] != IX_NAMES_UNKNOWN;
         ix_histogram_unpack(known ? &group->trends[names->trends[t]] : &unknown, in);
     }
+    group->waiting += (uint64_t)ix_read_zigzag(in);
     group->qos ^= ix_read_u8(in);
     group->other_qos ^= ix_read_u8(in);
 }

@@ -123,7 +123,7 @@ static void put_times_row(struct ix_buf *out, const char *name, const char *doc,
         ix_buf_str(out, "<td class=\"n\">");
         ix_units_put_duration(out, ix_histogram_quantile(h, shares[i]));
         if (!ix_histogram_supports(h, shares[i]))
-            ix_buf_str(out, "<abbr title=\"too few samples\">*</abbr>");
+            ix_buf_str(out, "<small>*</small>");
         ix_buf_str(out, "</td>");
     }
     put_number(out, h->count);
