@@ -4,8 +4,10 @@
 #include "base/suggest.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/bench_options.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/run_values.h"
 #include "control/run.h"
 #include "script/embedded.h"
 
@@ -19,116 +21,6 @@
 #define PASSWORD_ENV "IOTIX_BENCH_PASSWORD"
 #define MESSAGE_MAX  (16u << 20)
 #define ADDRESS_MAX  8192
-
-enum kind { CONN = 1, PUB = 2, SUB = 4, ALL = CONN | PUB | SUB };
-
-/* What was given; numbers hold their defaults before. */
-struct wish {
-    const char *host, *port, *version, *user, *password, *prefix, *ca, *cert, *key, *qos, *message, *model,
-        *seed;
-    struct ix_option_list topics, outputs;
-    uint64_t count, interval, rate, start, keepalive, expiry, duration, limit, every, size, inflight, workers,
-        progress;
-    bool clean, tls, insecure, retain, quiet;
-    bool keepalive_given, workers_given, every_given, size_given, interval_given;
-    char *folder, *file; /* of --message @FILE */
-};
-
-struct choice {
-    unsigned kinds;
-    struct ix_option option;
-};
-
-#define CHOICES_MAX 40
-
-static size_t options_of(enum kind kind, struct wish *w, struct ix_option out[CHOICES_MAX])
-{
-    const struct choice choices[] = {
-        {ALL,
-         {"--host", 'h', IX_OPT_TEXT, "HOST[,HOST…]",
-          "broker, or several (default: localhost if it answers, else a private one)", &w->host, NULL}},
-        {ALL, {"--port", 'p', IX_OPT_TEXT, "PORT", "port (default: 1883, with -S 8883)", &w->port, NULL}},
-        {ALL,
-         {"--version", 'V', IX_OPT_TEXT, "4|5", "MQTT version: 4 or 3.1.1, or 5 (default: 4)", &w->version,
-          NULL}},
-        {ALL, {"--count", 'c', IX_OPT_COUNT, "COUNT", "clients (default: 200)", &w->count, NULL}},
-        {ALL,
-         {"--startnumber", 'n', IX_OPT_COUNT, "NUMBER", "number of the first client (default: 0)", &w->start,
-          NULL}},
-        {ALL,
-         {"--interval", 'i', IX_OPT_COUNT, "MS", "between two connects (default: 10)", &w->interval,
-          &w->interval_given}},
-        {ALL,
-         {"--connrate", 'R', IX_OPT_COUNT, "RATE", "connects per second; instead of -i", &w->rate, NULL}},
-        {PUB,
-         {"--topic", 't', IX_OPT_LIST, "TOPIC",
-          "where to publish; %i client number, %c client id, %u user name", &w->topics, NULL}},
-        {SUB,
-         {"--topic", 't', IX_OPT_LIST, "FILTER",
-          "what to subscribe to, wildcards allowed (repeatable); %i, %c, %u as in pub", &w->topics, NULL}},
-        {PUB,
-         {"--interval_of_msg", 'I', IX_OPT_COUNT, "MS", "between two messages of a client (default: 1000)",
-          &w->every, &w->every_given}},
-        {PUB,
-         {"--size", 's', IX_OPT_COUNT, "BYTES",
-          "length of the payload (default: 256); from 24 on `bench sub` measures latency", &w->size,
-          &w->size_given}},
-        {PUB, {"--message", 'm', IX_OPT_TEXT, "TEXT|@FILE", "the payload; instead of -s", &w->message, NULL}},
-        {PUB,
-         {"--model", 0, IX_OPT_TEXT, "MODEL",
-          "telemetry of a device model (id or file); instead of -s, -m, -I and -L", &w->model, NULL}},
-        {PUB | SUB, {"--qos", 'q', IX_OPT_TEXT, "0|1|2", "quality of service (default: 0)", &w->qos, NULL}},
-        {PUB, {"--retain", 'r', IX_OPT_BOOL, NULL, "the broker keeps the last message", &w->retain, NULL}},
-        {PUB,
-         {"--limit", 'L', IX_OPT_COUNT, "COUNT", "messages in all, then end (default: no limit)", &w->limit,
-          NULL}},
-        {SUB,
-         {"--limit", 'L', IX_OPT_COUNT, "COUNT", "end when so many were received (default: no limit)",
-          &w->limit, NULL}},
-        {PUB,
-         {"--inflight", 'F', IX_OPT_COUNT, "COUNT",
-          "unacknowledged messages of a client; more are never sent (default: 20)", &w->inflight, NULL}},
-        {ALL,
-         {"--keepalive", 'k', IX_OPT_COUNT, "SECONDS", "keep-alive, 0 or at least 5 (default: 60)",
-          &w->keepalive, &w->keepalive_given}},
-        {ALL, {"--username", 'u', IX_OPT_TEXT, "USER", "user name; %i client number", &w->user, NULL}},
-        {ALL, {"--password", 'P', IX_OPT_TEXT, "PASSWORD", "password", &w->password, NULL}},
-        {ALL,
-         {"--prefix", 0, IX_OPT_TEXT, "TEXT",
-          "client ids are this and the number (default: one of this run alone)", &w->prefix, NULL}},
-        {ALL,
-         {"--clean", 'C', IX_OPT_BOOL, NULL, "clean session (default: true; -C false)", &w->clean, NULL}},
-        {ALL,
-         {"--session-expiry", 'x', IX_OPT_COUNT, "SECONDS",
-          "how long the broker keeps the session (-V 5; default: 0)", &w->expiry, NULL}},
-        {ALL, {"--ssl", 'S', IX_OPT_BOOL, NULL, "TLS", &w->tls, NULL}},
-        {ALL, {"--cacertfile", 0, IX_OPT_TEXT, "FILE", "authorities to trust, PEM", &w->ca, NULL}},
-        {ALL, {"--certfile", 0, IX_OPT_TEXT, "FILE", "certificate of the clients, PEM", &w->cert, NULL}},
-        {ALL, {"--keyfile", 0, IX_OPT_TEXT, "FILE", "its key, PEM", &w->key, NULL}},
-        {ALL,
-         {"--insecure", 0, IX_OPT_FLAG, NULL, "trust any certificate of the broker", &w->insecure, NULL}},
-        {ALL,
-         {"--duration", 0, IX_OPT_TIME, "TIME", "end so long after all have connected (default: at Ctrl-C)",
-          &w->duration, NULL}},
-        {ALL,
-         {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
-          &w->workers, &w->workers_given}},
-        {ALL,
-         {"--seed", 0, IX_OPT_TEXT, "N", "repeats the random choices of an earlier run", &w->seed, NULL}},
-        {ALL,
-         {"--out", 'o', IX_OPT_LIST, "KIND=FILE",
-          "writes a report: junit, json, html, csv, ndjson (repeatable)", &w->outputs, NULL}},
-        {ALL,
-         {"--progress", 0, IX_OPT_TIME, "TIME", "between progress lines (default: 1s)", &w->progress, NULL}},
-        {ALL, {"--quiet", 0, IX_OPT_FLAG, NULL, "no progress", &w->quiet, NULL}},
-    };
-    size_t count = 0;
-    _Static_assert(IX_ARRAY_LEN(choices) <= CHOICES_MAX, "room for all options");
-    for (size_t i = 0; i < IX_ARRAY_LEN(choices); i++)
-        if (choices[i].kinds & kind)
-            out[count++] = choices[i].option;
-    return count;
-}
 
 /* ---- what was given → options of the scenario ---- */
 
@@ -155,8 +47,8 @@ static int put_version(const char *text, json_t *o, struct ix_error *err)
 {
     if (!text)
         return 0;
-    bool is_v4 = strcmp(text, "4") == 0 || strcmp(text, "3.1.1") == 0;
-    if (!is_v4 && strcmp(text, "5") != 0)
+    bool is_v4 = strcmp(text, "4") == 0 || strcmp(text, "3.1.1") == 0 || strcmp(text, "4.0") == 0;
+    if (!is_v4 && strcmp(text, "5") != 0 && strcmp(text, "5.0") != 0)
         return ix_fail(err, -EINVAL, "-V %s: there are 4 (which is 3.1.1) and 5", text);
     set_text(o, "version", is_v4 ? "3.1.1" : "5");
     return 0;
@@ -170,7 +62,17 @@ static int put_qos(const char *text, json_t *o, struct ix_error *err)
     return 0;
 }
 
-static int put_file(struct wish *w, const char *path, json_t *o, struct ix_error *err)
+/* "200", "1k", "4KiB" */
+static int read_size(struct ix_bench_wish *w, struct ix_error *err)
+{
+    struct ix_error why;
+    if (!w->size_text || ix_units_count(w->size_text, &w->size, &why) == 0)
+        return 0;
+    int code = ix_units_bytes(w->size_text, &w->size, &why);
+    return code < 0 ? ix_fail(err, code, "-s %s: %s", w->size_text, why.text) : 0;
+}
+
+static int put_file(struct ix_bench_wish *w, const char *path, json_t *o, struct ix_error *err)
 {
     char real[PATH_MAX], copy[PATH_MAX];
     if (!realpath(path, real))
@@ -184,7 +86,7 @@ static int put_file(struct wish *w, const char *path, json_t *o, struct ix_error
     return 0;
 }
 
-static int put_message(struct wish *w, json_t *o, struct ix_error *err)
+static int put_message(struct ix_bench_wish *w, json_t *o, struct ix_error *err)
 {
     if (!w->message)
         return 0;
@@ -200,15 +102,15 @@ static int put_message(struct wish *w, json_t *o, struct ix_error *err)
     return 0;
 }
 
-static int put_topics(const struct wish *w, enum kind kind, json_t *o, struct ix_error *err)
+static int put_topics(const struct ix_bench_wish *w, enum ix_bench_kind kind, json_t *o, struct ix_error *err)
 {
     struct ix_buf text;
-    if (kind == CONN || (w->model && w->topics.count == 0))
+    if (kind == IX_BENCH_CONN || (w->model && w->topics.count == 0))
         return 0;
     if (w->topics.count == 0)
         return ix_fail(err, -EINVAL, "-t is missing: %s",
-                       kind == PUB ? "the topic to publish to" : "what to subscribe to");
-    if (kind == PUB && w->topics.count > 1)
+                       kind == IX_BENCH_PUB ? "the topic to publish to" : "what to subscribe to");
+    if (kind == IX_BENCH_PUB && w->topics.count > 1)
         return ix_fail(err, -EINVAL, "-t is given twice: clients publish to one topic each (%%i varies it)");
     ix_buf_init(&text, 1 << 20);
     for (size_t i = 0; i < w->topics.count; i++) {
@@ -223,7 +125,7 @@ static int put_topics(const struct wish *w, enum kind kind, json_t *o, struct ix
     return 0;
 }
 
-static int check(const struct wish *w, struct ix_error *err)
+static int check(const struct ix_bench_wish *w, struct ix_error *err)
 {
     if (w->count < 1)
         return ix_fail(err, -EINVAL, "-c: at least one client is needed");
@@ -240,7 +142,7 @@ static int check(const struct wish *w, struct ix_error *err)
         return ix_fail(err, -EINVAL, "-m and -s both say what is published: give one of them");
     if (w->password && !w->user)
         return ix_fail(err, -EINVAL, "-P without -u: MQTT takes no password without a user name");
-    if (w->expiry && (!w->version || strcmp(w->version, "5") != 0))
+    if (w->expiry && (!w->version || w->version[0] != '5'))
         return ix_fail(err, -EINVAL, "-x needs -V 5");
     if (w->workers_given && (w->workers < 1 || w->workers > 512))
         return ix_fail(err, -EINVAL, "--workers %llu: it must be 1 to 512", (unsigned long long)w->workers);
@@ -249,14 +151,10 @@ static int check(const struct wish *w, struct ix_error *err)
     return 0;
 }
 
-static json_t *scenario_options(struct wish *w, enum kind kind, struct ix_error *err)
+static void put_connection(const struct ix_bench_wish *w, json_t *o)
 {
-    json_t *o = json_object();
     char prefix[64];
     snprintf(prefix, sizeof prefix, "iotix-%06x-", (unsigned)getpid() & 0xffffff);
-    set_count(o, "count", w->count);
-    set_count(o, "interval", w->interval);
-    set_count(o, "rate", w->rate);
     set_count(o, "start", w->start);
     set_text(o, "prefix", w->prefix ? w->prefix : prefix);
     if (w->keepalive_given)
@@ -270,22 +168,34 @@ static json_t *scenario_options(struct wish *w, enum kind kind, struct ix_error 
     set_text(o, "key", w->key);
     set_text(o, "username", w->user);
     set_bool(o, "password", w->password != NULL);
+}
+
+static json_t *scenario_options(struct ix_bench_wish *w, enum ix_bench_kind kind, struct ix_error *err)
+{
+    json_t *o = json_object();
+    put_connection(w, o);
+    set_count(o, "count", w->count);
+    set_count(o, "interval", w->interval);
+    set_count(o, "rate", w->rate);
     set_count(o, "limit", w->limit);
     set_count(o, "inflight", w->inflight);
     char seconds[32];
     snprintf(seconds, sizeof seconds, "%.9f", (double)w->duration / 1e9);
     set_text(o, "duration", seconds);
-    if (kind == PUB) {
+    if (kind == IX_BENCH_PUB) {
         set_count(o, "every", w->every);
-        set_count(o, "size", w->size);
         set_bool(o, "retain", w->retain);
         set_text(o, "model", w->model);
     }
-    int code = check(w, err);
+    int code = read_size(w, err);
+    code = code < 0 ? code : ix_values_seed(w->seed, &w->seed_value, err);
+    code = code < 0 ? code : check(w, err);
     code = code < 0 ? code : put_version(w->version, o, err);
     code = code < 0 ? code : put_qos(w->qos, o, err);
     code = code < 0 ? code : put_message(w, o, err);
     code = code < 0 ? code : put_topics(w, kind, o, err);
+    if (code == 0 && kind == IX_BENCH_PUB)
+        set_count(o, "size", w->size);
     if (code == 0)
         return o;
     json_decref(o);
@@ -293,7 +203,7 @@ static json_t *scenario_options(struct wish *w, enum kind kind, struct ix_error 
 }
 
 /* -h and -p as `run` wants its --broker; "" if neither is given. */
-static void put_broker(const struct wish *w, struct ix_buf *out)
+static void put_broker(const struct ix_bench_wish *w, struct ix_buf *out)
 {
     if (!w->host && !w->port)
         return;
@@ -315,52 +225,54 @@ static void put_broker(const struct wish *w, struct ix_buf *out)
     free(copy);
 }
 
-static int run(const char *name, struct wish *w, enum kind kind)
+static int run_scenario(const char *path, struct ix_bench_wish *w, const json_t *options)
 {
     static const char *const allowed[] = {PASSWORD_ENV};
     struct ix_progress progress;
-    struct ix_error err;
     struct ix_buf broker;
-    char *path = ix_asprintf("lua/bench/%s.lua", name), *end = NULL;
-    const struct ix_embedded *scenario = ix_embedded_find(path);
-    struct ix_run_config config = {
-        .path = path, .text = scenario->data, .interval_ns = w->progress, .allowed_env = allowed};
-    json_t *options = scenario_options(w, kind, &err);
-    int status = IX_EXIT_CONFIGURATION;
     ix_buf_init(&broker, ADDRESS_MAX);
     put_broker(w, &broker);
-    if (w->seed)
-        config.seed = strtoull(w->seed, &end, 0);
-    if (options && w->seed && (*end || w->seed[0] == '-' || !w->seed[0])) {
-        ix_fail(&err, -EINVAL, "--seed %s: it must be a whole number below 2^64", w->seed);
-        json_decref(options);
-        options = NULL;
+    if (w->password)
+        setenv(PASSWORD_ENV, w->password, 1);
+    struct ix_run_config config = {
+        .path = path,
+        .text = ix_embedded_find(path)->data,
+        .folder = w->folder ? w->folder : ".",
+        .broker = broker.len ? ix_buf_cstr(&broker) : NULL,
+        .bind = w->ifaddr,
+        .seed_given = w->seed != NULL,
+        .seed = w->seed_value,
+        .workers = w->workers_given ? (uint32_t)w->workers : 0,
+        .options = options,
+        .allowed_env = allowed,
+        .allowed_env_count = w->password ? 1 : 0,
+        .outputs = w->outputs.items,
+        .output_count = w->outputs.count,
+        .interval_ns = w->progress,
+        .colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
+    };
+    if (!w->quiet) {
+        ix_progress_init(&progress);
+        config.progress = ix_progress_show;
+        config.finished = ix_progress_finish;
+        config.context = &progress;
     }
-    if (options) {
-        if (w->password) {
-            setenv(PASSWORD_ENV, w->password, 1);
-            config.allowed_env_count = 1;
-        }
-        config.folder = w->folder ? w->folder : ".";
-        config.broker = broker.len ? ix_buf_cstr(&broker) : NULL;
-        config.seed_given = w->seed != NULL;
-        config.workers = w->workers_given ? (uint32_t)w->workers : 0;
-        config.options = options;
-        config.outputs = w->outputs.items;
-        config.output_count = w->outputs.count;
-        config.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
-        if (!w->quiet) {
-            ix_progress_init(&progress);
-            config.progress = ix_progress_show;
-            config.finished = ix_progress_finish;
-            config.context = &progress;
-        }
-        status = ix_run(&config);
-    } else {
-        fprintf(stderr, "iotix bench %s: %s\n", name, err.text);
-    }
-    json_decref(options);
+    int status = ix_run(&config);
     ix_buf_deinit(&broker);
+    return status;
+}
+
+static int run(const char *name, struct ix_bench_wish *w, enum ix_bench_kind kind)
+{
+    struct ix_error err;
+    char *path = ix_asprintf("lua/bench/%s.lua", name);
+    json_t *options = scenario_options(w, kind, &err);
+    int status = IX_EXIT_CONFIGURATION;
+    if (options)
+        status = run_scenario(path, w, options);
+    else
+        fprintf(stderr, "iotix bench %s: %s\n", name, err.text);
+    json_decref(options);
     free(path);
     return status;
 }
@@ -369,14 +281,14 @@ static int run(const char *name, struct wish *w, enum kind kind)
 
 static const struct {
     const char *name;
-    enum kind kind;
+    enum ix_bench_kind kind;
     const char *summary;
 } benches[] = {
-    {"conn", CONN, "Clients that connect and stay: how fast, and whether the broker holds them."},
-    {"pub", PUB,
+    {"conn", IX_BENCH_CONN, "Clients that connect and stay: how fast, and whether the broker holds them."},
+    {"pub", IX_BENCH_PUB,
      "Clients that publish, each one message every -I ms. Payloads begin with a sequence number and the\n"
      "instant of sending, so that `iotix bench sub` on the same host measures how long they took."},
-    {"sub", SUB,
+    {"sub", IX_BENCH_SUB,
      "Clients that subscribe: messages per second, and the latency of what `iotix bench pub` on the same\n"
      "host published (metric receive.latency)."},
 };
@@ -385,31 +297,37 @@ static const char more[] =
     "\n\nThe summary and the exit codes are those of `iotix run`: 0 passed · 99 a client was not accepted "
     "or\n"
     "a message was not sent · 111 this host could not keep the schedule · 104 bad configuration ·\n"
-    "105 interrupted (Ctrl-C).";
+    "105 interrupted (Ctrl-C).\n"
+    "\n"
+    "Understood as well: --hostname, --mqtt-version, --message-interval (-im), --payload-size, --no-clean,\n"
+    "--session-expiry-interval, --ca, --cert, --key, --conn-rate.";
 
 static int bench(size_t place, int argc, char **argv)
 {
-    struct wish w = {.count = 200, .interval = 10, .every = 1000, .size = 256, .clean = true};
-    struct ix_option options[CHOICES_MAX];
+    struct ix_bench_wish w = {.count = 200, .interval = 10, .every = 1000, .size = 256, .clean = true};
+    struct ix_option options[IX_BENCH_OPTIONS_MAX];
     char *usage = ix_asprintf("iotix bench %s%s [options]", benches[place].name,
-                              benches[place].kind == CONN ? "" : " -t TOPIC");
+                              benches[place].kind == IX_BENCH_CONN ? "" : " -t TOPIC");
     char *summary = ix_asprintf("%s%s", benches[place].summary, more);
     char *name = ix_asprintf("bench %s", benches[place].name);
     char **words = ix_calloc((size_t)argc + 1, sizeof *words);
     const char **arguments = ix_calloc((size_t)argc + 1, sizeof *arguments);
-    memcpy(words, argv, (size_t)argc * sizeof *words);
     words[0] = name; /* for messages */
+    for (int i = 1; i < argc; i++)
+        words[i] = ix_bench_our_name(argv[i]);
     w.progress = IX_S;
     const struct ix_command_line line = {.usage = usage,
                                          .summary = summary,
                                          .options = options,
-                                         .option_count = options_of(benches[place].kind, &w, options)};
+                                         .option_count = ix_bench_options(benches[place].kind, &w, options)};
     size_t count;
     int status;
     if (ix_command_begin(&line, argc, words, arguments, &count, &status))
         status = run(benches[place].name, &w, benches[place].kind);
     free(w.folder);
     free(w.file);
+    for (int i = 1; i < argc; i++)
+        free(words[i]);
     free(arguments);
     free(words);
     free(name);

@@ -1,9 +1,9 @@
 #include "base/units.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/run_values.h"
 #include "control/run.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,47 +17,6 @@ static const char summary[] =
     "schedule, so the figures can't be trusted · 104 bad configuration or model · 107 script error ·\n"
     "105 interrupted (the first Ctrl-C drains and reports, the second aborts).";
 
-/* "name=value" of -e into {name: "value"}. */
-static json_t *parse_settings(const struct ix_option_list *list, struct ix_error *err)
-{
-    json_t *out = json_object();
-    for (size_t i = 0; i < list->count; i++) {
-        const char *equals = strchr(list->items[i], '=');
-        if (!equals || equals == list->items[i]) {
-            ix_fail(err, -EINVAL, "-e %s: write name=value, for an option that the scenario declares",
-                    list->items[i]);
-            json_decref(out);
-            return NULL;
-        }
-        char *name = ix_strndup(list->items[i], (size_t)(equals - list->items[i]));
-        json_object_set_new(out, name, json_string(equals + 1));
-        free(name);
-    }
-    return out;
-}
-
-/* "5000/s", "300/m", "5k": connections a second. */
-static int parse_rate(const char *text, double *rate, struct ix_error *err)
-{
-    size_t len = strcspn(text, "/");
-    double seconds = 1;
-    uint64_t count;
-    struct ix_error why;
-    if (strcmp(text + len, "/m") == 0)
-        seconds = 60;
-    else if (text[len] && strcmp(text + len, "/s") != 0)
-        return ix_fail(err, -EINVAL, "--connect-rate %s: write it as 5000/s or 300/m", text);
-    char *number = ix_strndup(text, len);
-    int code = ix_units_count(number, &count, &why);
-    free(number);
-    if (code < 0)
-        return ix_fail(err, code, "--connect-rate %s: %s", text, why.text);
-    if (count == 0)
-        return ix_fail(err, -EINVAL, "--connect-rate %s: nobody would ever connect", text);
-    *rate = (double)count / seconds;
-    return 0;
-}
-
 static int parse_data_limit(const char *text, uint64_t *bytes, struct ix_error *err)
 {
     struct ix_error why;
@@ -67,14 +26,6 @@ static int parse_data_limit(const char *text, uint64_t *bytes, struct ix_error *
     if (*bytes < 1u << 20)
         return ix_fail(err, -EINVAL, "--data-limit %s: it must be 1MiB or more", text);
     return 0;
-}
-
-static bool parse_seed(const char *text, uint64_t *seed)
-{
-    char *end;
-    errno = 0;
-    *seed = strtoull(text, &end, 0);
-    return isdigit((unsigned char)text[0]) && !*end && errno == 0;
 }
 
 int ix_command_run(int argc, char **argv)
@@ -135,16 +86,13 @@ int ix_command_run(int argc, char **argv)
     json_t *values = NULL;
     if (!ix_command_begin(&line, argc, argv, arguments, &count, &status))
         goto end;
-    bool seed_is_good = !seed || parse_seed(seed, &config.seed);
-    values = parse_settings(&settings, &err);
-    if (values && !seed_is_good)
-        ix_fail(&err, -EINVAL, "--seed %s: it must be a whole number below 2^64", seed);
-    else if (values && connect_rate && parse_rate(connect_rate, &config.connect_rate, &err) < 0)
+    values = ix_values_settings(&settings, &err);
+    if (values && (ix_values_seed(seed, &config.seed, &err) < 0 ||
+                   ix_values_rate(connect_rate, &config.connect_rate, &err) < 0 ||
+                   ix_values_workers(workers, &err) < 0))
         ;
     else if (values && data_limit && parse_data_limit(data_limit, &config.data_limit, &err) < 0)
         ;
-    else if (values && (workers < 1 || workers > 512))
-        ix_fail(&err, -EINVAL, "--workers %llu: it must be 1 to 512", (unsigned long long)workers);
     else if (values && interval < 100 * IX_MS)
         ix_fail(&err, -EINVAL, "--interval must be 100ms or more");
     else if (values)

@@ -78,6 +78,30 @@ def test_retain_qos_2_and_mqtt_5(broker, iotix):
     assert broker.connects()["v5-0"] == [{"protocol": 5, "clean": False, "keep_alive": 30, "username": None}]
 
 
+def test_source_addresses_are_taken_in_turn(broker, iotix):
+    bench(iotix, broker, "conn", "-c", 6, "-i", 1, "--prefix", "src-", "--ifaddr", "127.0.0.5-127.0.0.6,127.0.0.9",
+          "--duration", "100ms").expect(0)
+    found = dict(re.findall(r"New client connected from ([\d.]+:\d+) as (src-\d)", broker.log))
+    assert {name: peer.split(":")[0] for peer, name in found.items()} == {
+        f"src-{i}": ["127.0.0.5", "127.0.0.6", "127.0.0.9"][i % 3] for i in range(6)}
+
+
+@pytest.mark.parametrize("size, length", [("1k", 1000), ("2KiB", 2048), ("1KB", 1000), ("64B", 64)])
+def test_sizes_have_units(size, length, broker, observe, iotix):
+    observer = observe(broker)
+    bench(iotix, broker, "pub", "-c", 1, "-t", "t", "-s", size, "-L", 1, "-I", 10).expect(0)
+    assert len(observer.wait_for(1, 10)[0].payload) == length
+
+
+def test_flags_of_other_tools_mean_the_same(broker, observe, iotix):
+    observer = observe(broker)
+    iotix("bench", "pub", "--hostname", "127.0.0.1", "-p", broker.port, "--mqtt-version", "5.0", "-c", 1, "-t", "t/%i",
+          "-im", 10, "--payload-size=32", "--no-clean", "--prefix", "other-", "-L", 2).expect(0)
+    assert [len(m.payload) for m in observer.wait_for(2, 10)] == [32, 32]
+    connect = broker.connects()["other-0"][0]
+    assert connect["protocol"] == 5 and connect["clean"] is False
+
+
 def test_user_name_and_password(start_broker, iotix):
     broker = start_broker(users={"ann": "pa$${word}"})
     bench(iotix, broker, "conn", "-c", 2, "-u", "ann", "-P", "pa$${word}", "--duration", "100ms").expect(0)
@@ -152,6 +176,9 @@ def test_pub_with_a_model(broker, observe, iotix):
     (["sub", "-t", "a", "-P", "x"], "-P without -u"),
     (["conn", "-i", "5", "-R", "5"], "give one of them"),
     (["conn", "-k", "3", "--duration", "1s"], "keepAlive"),
+    (["conn", "--ifaddr", "192.0.2.7"], "192.0.2.7 is not an address of this host"),
+    (["conn", "--seed", "x"], "--seed x: it must be a whole number"),
+    (["pub", "-t", "a", "-s", "big"], "-s big:"),
 ])
 def test_mistakes_are_named(arguments, text, iotix):
     run = iotix("bench", *arguments)
@@ -163,5 +190,5 @@ def test_mistakes_are_named(arguments, text, iotix):
 def test_help_is_complete(kind, own, iotix):
     text = iotix("bench", kind, "--help").expect(0).out
     for word in ["-h", "-p", "-V", "-c", "-i", "-R", "-k", "-u", "-P", "-C", "-S", "--prefix", "-n", "--duration",
-                 "--seed", "--workers", "--out", "--quiet", own]:
+                 "--seed", "--workers", "--out", "--quiet", "--ifaddr", own]:
         assert re.search(rf"(^|[ ,]){re.escape(word)}\b", text, re.M), word

@@ -1,0 +1,214 @@
+/* The flags of `iotix bench`: one table for conn, pub and sub. */
+#include "cli/bench_options.h"
+
+#include "base/units.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(field) offsetof(struct ix_bench_wish, field)
+#define NOT_ASKED SIZE_MAX
+
+struct choice {
+    unsigned kinds;
+    struct ix_option option; /* without its targets */
+    size_t target, given;    /* places in the wish */
+};
+
+static const struct choice choices[] = {
+    {IX_BENCH_ALL,
+     {"--host", 'h', IX_OPT_TEXT, "HOST[,HOST…]",
+      "broker, or several (default: localhost if it answers, else a private one)", NULL, NULL},
+     AT(host),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--port", 'p', IX_OPT_TEXT, "PORT", "port (default: 1883, with -S 8883)", NULL, NULL},
+     AT(port),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--version", 'V', IX_OPT_TEXT, "4|5", "MQTT version: 4 or 3.1.1, or 5 (default: 4)", NULL, NULL},
+     AT(version),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--count", 'c', IX_OPT_COUNT, "COUNT", "clients (default: 200)", NULL, NULL},
+     AT(count),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--startnumber", 'n', IX_OPT_COUNT, "NUMBER", "number of the first client (default: 0)", NULL, NULL},
+     AT(start),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--interval", 'i', IX_OPT_COUNT, "MS", "between two connects (default: 10)", NULL, NULL},
+     AT(interval),
+     AT(interval_given)},
+    {IX_BENCH_ALL,
+     {"--connrate", 'R', IX_OPT_COUNT, "RATE", "connects per second; instead of -i", NULL, NULL},
+     AT(rate),
+     NOT_ASKED},
+    {IX_BENCH_PUB,
+     {"--topic", 't', IX_OPT_LIST, "TOPIC", "where to publish; %i client number, %c client id, %u user name",
+      NULL, NULL},
+     AT(topics),
+     NOT_ASKED},
+    {IX_BENCH_SUB,
+     {"--topic", 't', IX_OPT_LIST, "FILTER",
+      "what to subscribe to, wildcards allowed (repeatable); %i, %c, %u as in pub", NULL, NULL},
+     AT(topics),
+     NOT_ASKED},
+    {IX_BENCH_PUB,
+     {"--interval_of_msg", 'I', IX_OPT_COUNT, "MS", "between two messages of a client (default: 1000)", NULL,
+      NULL},
+     AT(every),
+     AT(every_given)},
+    {IX_BENCH_PUB,
+     {"--size", 's', IX_OPT_TEXT, "BYTES",
+      "length of the payload, such as 200 or 4KiB (default: 256); from 24 on `bench sub` measures latency",
+      NULL, NULL},
+     AT(size_text),
+     AT(size_given)},
+    {IX_BENCH_PUB,
+     {"--message", 'm', IX_OPT_TEXT, "TEXT|@FILE", "the payload; instead of -s", NULL, NULL},
+     AT(message),
+     NOT_ASKED},
+    {IX_BENCH_PUB,
+     {"--model", 0, IX_OPT_TEXT, "MODEL",
+      "telemetry of a device model (id or file); instead of -s, -m, -I and -L", NULL, NULL},
+     AT(model),
+     NOT_ASKED},
+    {IX_BENCH_PUB | IX_BENCH_SUB,
+     {"--qos", 'q', IX_OPT_TEXT, "0|1|2", "quality of service (default: 0)", NULL, NULL},
+     AT(qos),
+     NOT_ASKED},
+    {IX_BENCH_PUB,
+     {"--retain", 'r', IX_OPT_BOOL, NULL, "the broker keeps the last message", NULL, NULL},
+     AT(retain),
+     NOT_ASKED},
+    {IX_BENCH_PUB,
+     {"--limit", 'L', IX_OPT_COUNT, "COUNT", "messages in all, then end (default: no limit)", NULL, NULL},
+     AT(limit),
+     NOT_ASKED},
+    {IX_BENCH_SUB,
+     {"--limit", 'L', IX_OPT_COUNT, "COUNT", "end when so many were received (default: no limit)", NULL,
+      NULL},
+     AT(limit),
+     NOT_ASKED},
+    {IX_BENCH_PUB,
+     {"--inflight", 'F', IX_OPT_COUNT, "COUNT",
+      "unacknowledged messages of a client; more are never sent (default: 20)", NULL, NULL},
+     AT(inflight),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--keepalive", 'k', IX_OPT_COUNT, "SECONDS", "keep-alive, 0 or at least 5 (default: 60)", NULL, NULL},
+     AT(keepalive),
+     AT(keepalive_given)},
+    {IX_BENCH_ALL,
+     {"--username", 'u', IX_OPT_TEXT, "USER", "user name; %i client number", NULL, NULL},
+     AT(user),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--password", 'P', IX_OPT_TEXT, "PASSWORD", "password", NULL, NULL},
+     AT(password),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--ifaddr", 0, IX_OPT_TEXT, "ADDR[-ADDR][,…]",
+      "source addresses that clients connect from, in turn (default: as many as a broker on loopback needs)",
+      NULL, NULL},
+     AT(ifaddr),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--prefix", 0, IX_OPT_TEXT, "TEXT",
+      "client ids are this and the number (default: one of this run alone)", NULL, NULL},
+     AT(prefix),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--clean", 'C', IX_OPT_BOOL, NULL, "clean session (default: true; -C false)", NULL, NULL},
+     AT(clean),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--session-expiry", 'x', IX_OPT_COUNT, "SECONDS",
+      "how long the broker keeps the session (-V 5; default: 0)", NULL, NULL},
+     AT(expiry),
+     NOT_ASKED},
+    {IX_BENCH_ALL, {"--ssl", 'S', IX_OPT_BOOL, NULL, "TLS", NULL, NULL}, AT(tls), NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--cacertfile", 0, IX_OPT_TEXT, "FILE", "authorities to trust, PEM", NULL, NULL},
+     AT(ca),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--certfile", 0, IX_OPT_TEXT, "FILE", "certificate of the clients, PEM", NULL, NULL},
+     AT(cert),
+     NOT_ASKED},
+    {IX_BENCH_ALL, {"--keyfile", 0, IX_OPT_TEXT, "FILE", "its key, PEM", NULL, NULL}, AT(key), NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--insecure", 0, IX_OPT_FLAG, NULL, "trust any certificate of the broker", NULL, NULL},
+     AT(insecure),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--duration", 0, IX_OPT_TIME, "TIME", "end so long after all have connected (default: at Ctrl-C)", NULL,
+      NULL},
+     AT(duration),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)", NULL,
+      NULL},
+     AT(workers),
+     AT(workers_given)},
+    {IX_BENCH_ALL,
+     {"--seed", 0, IX_OPT_TEXT, "N", "repeats the random choices of an earlier run", NULL, NULL},
+     AT(seed),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--out", 'o', IX_OPT_LIST, "KIND=FILE", "writes a report: junit, json, html, csv, ndjson (repeatable)",
+      NULL, NULL},
+     AT(outputs),
+     NOT_ASKED},
+    {IX_BENCH_ALL,
+     {"--progress", 0, IX_OPT_TIME, "TIME", "between progress lines (default: 1s)", NULL, NULL},
+     AT(progress),
+     NOT_ASKED},
+    {IX_BENCH_ALL, {"--quiet", 0, IX_OPT_FLAG, NULL, "no progress", NULL, NULL}, AT(quiet), NOT_ASKED},
+};
+_Static_assert(IX_ARRAY_LEN(choices) <= IX_BENCH_OPTIONS_MAX, "room for all options");
+
+size_t ix_bench_options(enum ix_bench_kind kind, struct ix_bench_wish *wish,
+                        struct ix_option out[IX_BENCH_OPTIONS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < IX_ARRAY_LEN(choices); i++) {
+        const struct choice *c = &choices[i];
+        if (!(c->kinds & kind))
+            continue;
+        out[count] = c->option;
+        out[count].target = (char *)wish + c->target;
+        out[count].given = c->given == NOT_ASKED ? NULL : (bool *)((char *)wish + c->given);
+        count++;
+    }
+    return count;
+}
+
+/* What other tools call the same. */
+static const struct {
+    const char *theirs, *ours;
+} other_names[] = {
+    {"--hostname", "--host"},
+    {"--mqtt-version", "--version"},
+    {"--message-interval", "--interval_of_msg"},
+    {"-im", "--interval_of_msg"},
+    {"--payload-size", "--size"},
+    {"--conn-rate", "--connrate"},
+    {"--no-clean", "--clean=false"},
+    {"--session-expiry-interval", "--session-expiry"},
+    {"--ca", "--cacertfile"},
+    {"--cert", "--certfile"},
+    {"--key", "--keyfile"},
+};
+
+char *ix_bench_our_name(const char *word)
+{
+    size_t len = strcspn(word, "=");
+    for (size_t i = 0; i < IX_ARRAY_LEN(other_names); i++)
+        if (strlen(other_names[i].theirs) == len && strncmp(word, other_names[i].theirs, len) == 0)
+            return ix_asprintf("%s%s", other_names[i].ours, word + len);
+    return ix_strdup(word);
+}
