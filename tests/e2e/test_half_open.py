@@ -1,0 +1,146 @@
+"""Servers that vanish without a word, and addresses at which nobody ever was: noticed by keep-alive and time-outs, counted
+with a reason, and mended when they are back."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import time
+import uuid
+
+import pytest
+
+from doubles import Proxy
+from helpers import Broker, figure, ledger, wait_until
+from scenes import UNTIL_STOPPED, counter, model, scenario
+
+KEEP_ALIVE = 6
+QUICK = {"delayMs": 100, "maxDelayMs": 300}
+
+
+def start(iotix, write, address, devices=5, qos=0, interval=60000, **connection):
+    write("probe.json", model(counter(interval), connection={"qos": qos, "keepAlive": KEEP_ALIVE, "reconnect": QUICK,
+                                                            **connection}))
+    file = write("x.lua", scenario(devices, UNTIL_STOPPED))
+    return iotix.start("run", file, "--broker", address, "--interval", "200ms", "--out", "json=r.json")
+
+
+def reasons(folder):
+    totals = json.loads((folder / "r.json").read_text(encoding="utf-8"))["totals"]
+    return {one["reason"]: one["count"] for one in totals["reasons"]}, totals["counters"]
+
+
+@pytest.mark.parametrize("qos, interval", [(0, 60000), (1, 200)])
+def test_a_peer_that_goes_silent_is_noticed_within_one_and_a_half_keep_alives(qos, interval, broker, iotix, write, tmp_path):
+    """By an idle device, and by one that goes on publishing into nothing."""
+    proxy = Proxy(broker.port)
+    try:
+        run = start(iotix, write, proxy.address, qos=qos, interval=interval)
+        run.wait_for("5 of 5 connected")
+        time.sleep(0.5)
+        proxy.hold()
+        silent = time.monotonic()
+        run.wait_for(r"keep-alive timed out", 2 * KEEP_ALIVE + 20)
+        noticed = time.monotonic() - silent
+        wait_until(lambda: all(len(broker.connects()[f"dev-{i}"]) == 2 for i in range(5)), 20, run.describe)
+        write("stop", "")
+        run.expect(0)
+    finally:
+        proxy.close()
+    # An idle device last heard from the server when it connected; the library alone would take two keep-alives.
+    assert noticed > 1.5 * KEEP_ALIVE - 2, noticed
+    found, counters = reasons(tmp_path)
+    assert found == {"keep-alive timed out": 5} and counters["connection.lost"] == 5
+    assert counters["connection.reconnected"] == 5
+    ledger(json.loads((tmp_path / "r.json").read_text(encoding="utf-8")))
+    outage = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["totals"]["trends"]["connection.outage"]
+    assert outage["count"] == 5
+
+
+def ip(*arguments):
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr.strip()} (network namespaces need root)"
+
+
+@contextlib.contextmanager
+def namespace():
+    """A network of its own behind a pair of interfaces: (name, our end, their end, its address)."""
+    tag = uuid.uuid4().hex[:8]
+    name, ours, theirs = f"iotix-{tag}", f"ixa{tag}", f"ixb{tag}"
+    subnet = f"10.{200 + os.getpid() % 50}.{int(tag[:2], 16)}"
+    ip("netns", "add", name)
+    try:
+        ip("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", name)
+        ip("addr", "add", f"{subnet}.1/24", "dev", ours)
+        ip("link", "set", ours, "up")
+        for command in (f"addr add {subnet}.2/24 dev {theirs}", f"link set {theirs} up", "link set lo up"):
+            ip("-n", name, *command.split())
+        yield name, ours, theirs, f"{subnet}.2"
+    finally:
+        subprocess.run(["ip", "link", "del", ours], capture_output=True, check=False)
+        ip("netns", "del", name)
+
+
+class NamespaceBroker(Broker):
+    """A mosquitto in a network namespace, on all of its addresses."""
+
+    def __init__(self, folder, name):
+        super().__init__(folder)
+        self.name = name
+
+    def run(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "mosquitto.conf"
+        config.write_text(self.config().replace(f"listener {self.port} 127.0.0.1", f"listener {self.port}"))
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                ["ip", "netns", "exec", self.name, "/usr/sbin/mosquitto", "-c", str(config)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(lambda: "running" in self.log, 10, lambda: self.log)
+        return self
+
+
+def test_a_link_that_breaks_and_comes_back(iotix, write, tmp_path):
+    """The cable is pulled at the other end: nobody closes anything."""
+    with namespace() as (name, _ours, theirs, address):
+        broker = NamespaceBroker(tmp_path / "broker", name).run()
+        try:
+            run = start(iotix, write, f"{address}:{broker.port}", interval=500, qos=1, connectTimeoutMs=1000)
+            run.wait_for("5 of 5 connected")
+            ip("-n", name, "link", "set", theirs, "down")
+            run.wait_for(r"0 of 5 connected", 60)
+            ip("-n", name, "link", "set", theirs, "up")
+            run.wait_for(r"keep-alive timed out|no route to host")
+            wait_until(lambda: all(len(broker.connects()[f"dev-{i}"]) == 2 for i in range(5)), 30, run.describe)
+            write("stop", "")
+            run.expect(0)
+        finally:
+            broker.kill()
+    found, counters = reasons(tmp_path)
+    assert counters["connection.lost"] == counters["connection.reconnected"] == 5, counters
+    assert counters["messages.neverSent.late"] == 0, "not our fault"
+    assert set(found) <= {"keep-alive timed out", "no route to host", "connection timed out"}, found
+    ledger(json.loads((tmp_path / "r.json").read_text(encoding="utf-8")))
+
+
+def test_an_address_at_which_nobody_is(iotix, write, tmp_path):
+    with namespace() as (_name, _ours, _theirs, address):
+        nobody = address[:-1] + "9"
+        run = start(iotix, write, f"{nobody}:1883", connectTimeoutMs=500)
+        run.wait_for(r"(?i)connection timed out|no route to host")
+        time.sleep(2)
+        run.interrupt()
+        run.wait(20)
+        assert run.code == 105, run.describe()
+    found, counters = reasons(tmp_path)
+    assert set(found) <= {"connection timed out", "no route to host"} and found, found
+    assert counters["connect.failed"] >= 5 and counters["connect.accepted"] == 0
+    # Each attempt takes its half second, or the kernel's answer, and then waits: no storm.
+    assert counters["connect.attempts"] < 5 * 200, counters
+
+
+def test_a_name_that_cannot_be_resolved_is_refused_before_anything_starts(iotix, write):
+    run = start(iotix, write, "no-such-host.invalid:1883")
+    run.expect(104, r"broker 'no-such-host\.invalid': no such host")
+    assert figure(run, "attempts") == 0 and not re.search("connected", run.out)
