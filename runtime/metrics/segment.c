@@ -263,7 +263,8 @@ static bool is_finished(const struct ix_dropout_metrics *dropout)
 
 const struct ix_dropout_metrics *ix_segment_find_dropout(const struct ix_segment *segment, uint64_t id)
 {
-    for (size_t i = 0; i < IX_SEGMENT_DROPOUTS; i++)
+    uint32_t used = __atomic_load_n(&segment->dropouts_used, __ATOMIC_ACQUIRE);
+    for (size_t i = 0; i < used && i < IX_SEGMENT_DROPOUTS; i++)
         if (segment->dropouts[i].id == id)
             return &segment->dropouts[i];
     return NULL;
@@ -283,7 +284,7 @@ static void clear(struct ix_histogram *h)
 struct ix_dropout_metrics *ix_segment_dropout(struct ix_segment *segment, uint64_t id)
 {
     struct ix_dropout_metrics *take = NULL;
-    for (size_t i = 0; i < IX_SEGMENT_DROPOUTS; i++) {
+    for (size_t i = 0; i < segment->dropouts_used; i++) {
         struct ix_dropout_metrics *dropout = &segment->dropouts[i];
         if (dropout->id == id)
             return dropout;
@@ -291,11 +292,15 @@ struct ix_dropout_metrics *ix_segment_dropout(struct ix_segment *segment, uint64
         if (is_better && (dropout->id == 0 || is_finished(dropout)))
             take = dropout;
     }
+    if (segment->dropouts_used < IX_SEGMENT_DROPOUTS)
+        take = &segment->dropouts[segment->dropouts_used];
     if (!take)
         return NULL;
     __atomic_store_n(&take->id, 0, __ATOMIC_RELEASE);
     clear(&take->back_time);
     memset(take, 0, offsetof(struct ix_dropout_metrics, back_time));
     __atomic_store_n(&take->id, id, __ATOMIC_RELEASE);
+    if (take == &segment->dropouts[segment->dropouts_used])
+        __atomic_store_n(&segment->dropouts_used, segment->dropouts_used + 1, __ATOMIC_RELEASE);
     return take;
 }

@@ -197,6 +197,7 @@ struct ix_segment {
     uint64_t lua_bytes; /* memory of the Lua state */
     uint32_t rows_used;
     uint32_t custom_used;
+    uint32_t dropouts_used; /* places that were ever taken, from the first on: the others' pages are not there */
     uint32_t is_observer;    /* it observes, and has no devices … */
     uint32_t accounts;       /* … for the delivery ledger */
     uint32_t away;           /* its clients that are without a subscription that they had */

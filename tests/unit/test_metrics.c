@@ -264,6 +264,31 @@ static void test_custom_metrics(void **state)
     assert_ptr_equal(ix_segment_custom(segment, IX_CUSTOM_COUNTER, "orders", ""), counter);
 }
 
+/* Looking for one must not make the memory of all of them appear. */
+static void test_dropouts_take_memory_as_they_come(void **state)
+{
+    (void)state;
+    struct stat before, after;
+    assert_null(ix_segment_find_dropout(segment, 1));
+    assert_int_equal(fstat(segment_fd, &before), 0);
+    for (uint64_t id = 1; id <= 3; id++) {
+        struct ix_dropout_metrics *dropout = ix_segment_dropout(segment, id);
+        dropout->chosen = 1;
+        assert_ptr_equal(ix_segment_dropout(segment, id), dropout);
+        assert_ptr_equal(ix_segment_find_dropout(segment, id), dropout);
+    }
+    assert_null(ix_segment_find_dropout(segment, 4));
+    assert_int_equal(fstat(segment_fd, &after), 0);
+    assert_true((after.st_blocks - before.st_blocks) * 512 <= 16 * 4096);
+    for (uint64_t id = 4; id <= IX_SEGMENT_DROPOUTS; id++)
+        ix_segment_dropout(segment, id)->chosen = 1;
+    assert_null(ix_segment_dropout(segment, IX_SEGMENT_DROPOUTS + 1)); /* nobody is finished */
+    struct ix_dropout_metrics *second = ix_segment_dropout(segment, 2);
+    second->dropped = 1;
+    assert_ptr_equal(ix_segment_dropout(segment, IX_SEGMENT_DROPOUTS + 1), second);
+    assert_null(ix_segment_find_dropout(segment, 2));
+}
+
 static void test_names_are_complete(void **state)
 {
     (void)state;
@@ -294,6 +319,7 @@ int main(void)
                                        SEGMENT_TEST(test_groups),
                                        SEGMENT_TEST(test_reasons),
                                        SEGMENT_TEST(test_custom_metrics),
+                                       SEGMENT_TEST(test_dropouts_take_memory_as_they_come),
                                        cmocka_unit_test(test_names_are_complete)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
