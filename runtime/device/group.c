@@ -167,8 +167,11 @@ static struct ix_device *slot_of_row(struct ix_group *group, uint32_t row)
 {
     struct ix_engine *engine = group->engine;
     struct ix_device **chunk = &engine->chunks[row / IX_SLOT_CHUNK];
-    if (!*chunk)
-        *chunk = ix_calloc(IX_SLOT_CHUNK, sizeof(struct ix_device));
+    if (!*chunk) { /* a slot then lies in two cache lines, never in three */
+        size_t size = IX_SLOT_CHUNK * sizeof(struct ix_device);
+        IX_REQUIRE((*chunk = aligned_alloc(64, size)) != NULL);
+        memset(*chunk, 0, size);
+    }
     struct ix_device *d = &(*chunk)[row % IX_SLOT_CHUNK];
     uint32_t generation = d->generation;
     *d = (struct ix_device){.group = group, .row = &engine->segment->rows[row], .generation = generation};

@@ -90,7 +90,6 @@ static void warm_upcoming(const struct ix_wheel *wheel)
     __builtin_prefetch(entry->next, 1); /* and the slot of the one behind it */
     __builtin_prefetch((const char *)entry->next + 64, 1);
     __builtin_prefetch(d->row, 1);
-    __builtin_prefetch(&d->row->sent, 1);
     if (d->link && d->group->protocol->warm)
         d->group->protocol->warm(d->link);
 }

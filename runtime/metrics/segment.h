@@ -133,9 +133,9 @@ enum ix_row_flag {
     IX_ROW_PLANNED = 16,     /* the launch record starts it at planned_ns */
 };
 
-/* One device; 128 bytes. */
+/* One device; 128 bytes: two cache lines, of which a message touches the first. */
 struct ix_device_row {
-    uint64_t group_key; /* hash of the group id; with index the identity of the row. 0 = free */
+    _Alignas(64) uint64_t group_key; /* hash of the group id; with index the identity of the row. 0 = free */
     uint32_t index;
     uint8_t status;   /* enum ix_device_status */
     uint8_t link;     /* enum ix_device_link */
@@ -144,19 +144,21 @@ struct ix_device_row {
     uint64_t base_ns; /* instant of the first connection after start; 0 before: ticks count from here */
     uint64_t
         cursor_ns; /* last telemetry instant handled. All are whole ms; n ns before one: n of its messages wait */
-    uint64_t started_ns;
+    uint64_t counted_ns; /* messages due after cursor_ns and until here wait for room; ≤ cursor_ns: none */
     uint64_t sent;
     uint64_t received;
     uint64_t bytes_sent;
+
     uint64_t bytes_received;
+    uint64_t started_ns;
     uint32_t connections;
     uint32_t errors;
     uint64_t drop_id;         /* last dropout that named the device, 0 none; the flags say how far it is */
     uint64_t drop_until_ns;   /* UINT64_MAX: it does not come back by itself */
     uint64_t launch_sequence; /* the last launch, stop or device record that the row reflects */
     uint64_t planned_ns;      /* when the launch record will start it */
-    uint64_t counted_ns; /* messages due after cursor_ns and until here wait for room; ≤ cursor_ns: none */
 };
+_Static_assert(offsetof(struct ix_device_row, bytes_received) == 64, "what a message touches is in one line");
 _Static_assert(sizeof(struct ix_device_row) <= 128, "a device's row must stay within its memory budget");
 
 enum ix_custom_kind { IX_CUSTOM_FREE, IX_CUSTOM_COUNTER, IX_CUSTOM_GAUGE, IX_CUSTOM_RATE, IX_CUSTOM_TREND };
@@ -197,7 +199,8 @@ struct ix_segment {
     uint64_t lua_bytes; /* memory of the Lua state */
     uint32_t rows_used;
     uint32_t custom_used;
-    uint32_t dropouts_used; /* places that were ever taken, from the first on: the others' pages are not there */
+    uint32_t
+        dropouts_used; /* places that were ever taken, from the first on: the others' pages are not there */
     uint32_t is_observer;    /* it observes, and has no devices … */
     uint32_t accounts;       /* … for the delivery ledger */
     uint32_t away;           /* its clients that are without a subscription that they had */

@@ -9,7 +9,7 @@ end
 
 return iotix.scenario {
   name = "bench",
-  options = { devices = 2000, rate = 20000, qos = 0, settle = "1s", duration = "2s" },
+  options = { devices = 2000, rate = 20000, qos = 0, delay = 0.2, settle = "1s", duration = "2s", drops = 0 },
   run = function(t)
     local devices, rate = t.options.devices, t.options.rate
     local fleet = t:group {
@@ -35,7 +35,7 @@ return iotix.scenario {
       group = "bench",
       id = "bench-{index}",
     }
-    fleet:start { strategy = "linear", delayMs = 0.2 }
+    fleet:start { strategy = "linear", delayMs = t.options.delay }
     fleet:wait { connected = "100%", timeout = "120s" }
     mark(t, "connected")
     t:sleep(t.options.settle)
@@ -43,7 +43,7 @@ return iotix.scenario {
     t:sleep(t.options.duration)
     mark(t, "end")
     t:check("all stayed connected", fleet:count "connected" == fleet:count())
-    if rate > 0 then -- how late drops are
+    if t.options.drops > 0 then -- how late drops are
       fleet:dropout { strategy = "linear", delayMs = 0.2, percentage = 50 }:wait "60s"
     end
     fleet:stop()
