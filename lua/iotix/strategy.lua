@@ -1,5 +1,5 @@
 -- Strategies: when the k-th of n devices starts or drops. A strategy file returns
---   { settings = {…described as in iotix/options.lua…}, new = function(settings, count, random) return at end }
+--   { doc = "one line", settings = {…described as in iotix/options.lua…}, new = function(settings, count, random) return at end }
 -- with a pure function at(k) in seconds for k = 0 … count − 1, and, unless the last place is the latest one,
 -- duration = function(settings, count). A plain function(k) will do as well.
 local core = require "iotix.core"
@@ -71,6 +71,7 @@ function strategy.find(kind, name)
     settings = found.settings or {},
     new = found.new,
     duration = found.duration,
+    doc = found.doc,
     origin = errors.origin(found.new),
   }
 end
@@ -160,6 +161,41 @@ function strategy.duration(kind, name, given, count)
     return nil, message
   end
   return protect(found, at, count - 1)
+end
+
+-- What can be chosen from: the built-in strategies and the files of these names that are strategies, in order.
+function strategy.describe(kind, files)
+  local list, seen = core.array {}, {}
+  local function add(name)
+    local found = not seen[name] and strategy.find(kind, name)
+    seen[name] = true
+    if not found then
+      return
+    end
+    local settings = core.array {}
+    for key, spec in pairs(found.settings) do
+      settings[#settings + 1] = {
+        name = key,
+        type = spec.type,
+        default = spec.default,
+        min = spec.min,
+        max = spec.max,
+        required = spec.required,
+        description = spec.doc,
+      }
+    end
+    table.sort(settings, function(a, b)
+      return a.name < b.name
+    end)
+    list[#list + 1] = { name = name, description = found.doc or "", settings = settings }
+  end
+  for _, name in ipairs(strategy.built_in[kind]) do
+    add(name)
+  end
+  for _, name in ipairs(files) do
+    add(name)
+  end
+  return list
 end
 
 return strategy

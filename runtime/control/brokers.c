@@ -182,6 +182,13 @@ static int own_target(const char *text, uint16_t port, bool tls, struct ix_targe
     return 0;
 }
 
+int ix_brokers_look_up(const struct ix_model *model, struct ix_target **targets, size_t *count,
+                       struct ix_error *err)
+{
+    const struct ix_connection_spec *c = &model->connection;
+    return own_target(c->host, c->port, c->tls, targets, count, err);
+}
+
 bool ix_brokers_is_shared(const struct ix_brokers *brokers, const struct ix_model *model, const char *own)
 {
     bool from_scenario = own && !brokers->config.force;
@@ -192,9 +199,8 @@ bool ix_brokers_is_shared(const struct ix_brokers *brokers, const struct ix_mode
 int ix_brokers_targets(const struct ix_brokers *brokers, const struct ix_model *model, const char *own,
                        struct ix_target **targets, size_t *count, struct ix_error *err)
 {
-    const struct ix_connection_spec *c = &model->connection;
     if (!ix_brokers_is_shared(brokers, model, own))
-        return own_target(c->host, c->port, c->tls, targets, count, err);
+        return ix_brokers_look_up(model, targets, count, err);
     *targets = ix_calloc(brokers->target_count, sizeof **targets);
     memcpy(*targets, brokers->targets, brokers->target_count * sizeof **targets);
     *count = brokers->target_count;

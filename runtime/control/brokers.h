@@ -46,6 +46,9 @@ bool ix_brokers_is_shared(const struct ix_brokers *brokers, const struct ix_mode
  * numeric). The caller frees *targets. */
 int ix_brokers_targets(const struct ix_brokers *brokers, const struct ix_model *model, const char *own,
                        struct ix_target **targets, size_t *count, struct ix_error *err);
+/* A model's own address alone, from any thread. */
+int ix_brokers_look_up(const struct ix_model *model, struct ix_target **targets, size_t *count,
+                       struct ix_error *err);
 /* Whether the broker of one target runs on this host, as far as its address tells. */
 bool ix_broker_is_here(const struct ix_target *target);
 

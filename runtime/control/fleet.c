@@ -15,7 +15,7 @@ struct ix_fleet *ix_fleet_new(const struct ix_fleet_config *config)
     return fleet;
 }
 
-static void free_group(struct group *g)
+void ix_fleet_free_group(struct group *g)
 {
     ix_fleet_records_free(g);
     ix_record_deinit(&g->spec);
@@ -24,6 +24,9 @@ static void free_group(struct group *g)
     free(g->model_id);
     free(g->tags);
     free(g->broken);
+    free(g->gone);
+    ix_buf_deinit(&g->names);
+    ix_fleet_free_maps(g);
     free(g);
 }
 
@@ -38,9 +41,10 @@ void ix_fleet_free(struct ix_fleet *fleet)
         ix_fleet_request_free(r);
     }
     ix_fleet_dropouts_free(fleet);
+    ix_fleet_free_removed(fleet);
     while (fleet->groups) {
         struct group *next = fleet->groups->next;
-        free_group(fleet->groups);
+        ix_fleet_free_group(fleet->groups);
         fleet->groups = next;
     }
     free(fleet);
@@ -48,9 +52,12 @@ void ix_fleet_free(struct ix_fleet *fleet)
 
 struct group *ix_fleet_find(const struct ix_fleet *fleet, const char *id)
 {
+    struct ix_fleet *own = (struct ix_fleet *)fleet;
+    if (fleet->found && strcmp(fleet->found->id, id) == 0)
+        return fleet->found;
     for (struct group *g = fleet->groups; g; g = g->next)
         if (strcmp(g->id, id) == 0)
-            return g;
+            return own->found = g;
     return NULL;
 }
 
@@ -81,6 +88,8 @@ static int check_collisions(const struct ix_fleet *fleet, const struct group *fr
                             struct ix_error *err)
 {
     for (const struct group *g = fleet->groups; g; g = g->next) {
+        if (g->is_hidden || fresh->is_hidden)
+            continue;
         if (strcmp(g->id, fresh->id) == 0)
             return ix_fail(err, -EEXIST, "group \"%s\" exists already; give this one another `group` id",
                            g->id);
@@ -96,8 +105,8 @@ static int check_collisions(const struct ix_fleet *fleet, const struct group *fr
 
 int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config, struct ix_error *err)
 {
-    if (fleet->group_count == IX_SEGMENT_GROUPS)
-        return ix_fail(err, -ENOSPC, "a run has at most %d groups", IX_SEGMENT_GROUPS);
+    if (fleet->group_count == IX_SEGMENT_GROUPS - 1) /* one set is for removed ones */
+        return ix_fail(err, -ENOSPC, "at most %d groups can be at work at once", IX_SEGMENT_GROUPS - 1);
     const char *pattern = config->id_pattern ? config->id_pattern : "{groupId}-{index}";
     struct group *g = ix_calloc(1, sizeof *g);
     g->id = ix_strdup(config->id);
@@ -127,11 +136,22 @@ int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config
     g->device_memory = config->device_memory;
     g->broker_is_here = config->broker_is_here;
     spec->tags = ix_strdup(config->tags);
+    spec->label = config->label ? ix_strdup(config->label) : NULL;
+    g->is_hidden = config->is_hidden;
+    spec->names_base = config->names ? config->names_base : config->count;
+    ix_buf_init(&g->names, RECORD_MAX);
+    if (config->names)
+        ix_buf_str(&g->names, config->names);
+    if (config->gone_count) {
+        g->gone = ix_calloc(config->gone_count, sizeof *g->gone);
+        memcpy(g->gone, config->gone, config->gone_count * sizeof *g->gone);
+        g->gone_count = config->gone_count;
+    }
     int code = ix_id_pattern_compile(&g->pattern, pattern, config->id, err);
     if (code == 0)
         code = check_collisions(fleet, g, pattern, err);
     if (code < 0) {
-        free_group(g);
+        ix_fleet_free_group(g);
         return code;
     }
     struct group **end = &fleet->groups;
@@ -144,7 +164,7 @@ int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config
 
 /* ---- records ---- */
 
-static void send_spec(struct ix_fleet *fleet, struct group *g, uint32_t worker)
+void ix_fleet_send_spec(struct ix_fleet *fleet, struct group *g, uint32_t worker)
 {
     struct ix_buf out;
     ix_buf_init(&out, RECORD_MAX);
@@ -152,7 +172,12 @@ static void send_spec(struct ix_fleet *fleet, struct group *g, uint32_t worker)
     for (uint32_t shard = 0; shard < IX_SHARDS; shard++)
         if (g->place[shard] == worker)
             bit_set(g->spec.spec.shards, shard);
-    ix_record_pack(&g->spec, &out);
+    struct ix_record spec = g->spec; /* what the group keeps elsewhere is lent to it */
+    spec.spec.names_first = spec.spec.names_base;
+    spec.spec.names = g->names.len ? g->names.data : NULL;
+    spec.spec.gone = g->gone;
+    spec.spec.gone_count = g->gone_count;
+    ix_record_pack(&spec, &out);
     ix_workers_send(fleet->config.workers, worker, IX_DOWN_RECORD, &out);
     ix_buf_deinit(&out);
 }
@@ -162,10 +187,11 @@ void ix_fleet_worker_ready(struct ix_fleet *fleet, uint32_t worker)
     if (fleet->drained)
         return; /* too late for it to do anything */
     ix_fleet_send_pace(fleet, worker);
+    ix_fleet_repeat_removals(fleet, worker);
     for (struct group *g = fleet->groups; g; g = g->next) {
         if (!g->placed || !bit_get(g->on, worker))
             continue;
-        send_spec(fleet, g, worker);
+        ix_fleet_send_spec(fleet, g, worker);
         ix_fleet_send_records(fleet, g, worker);
     }
     ix_fleet_told(fleet, worker);
@@ -176,7 +202,7 @@ static void send_specs(struct ix_fleet *fleet, struct group *g)
 {
     for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++)
         if (bit_get(g->on, i))
-            send_spec(fleet, g, i);
+            ix_fleet_send_spec(fleet, g, i);
 }
 
 static uint64_t start_instant(struct ix_fleet *fleet, const struct group *g)
@@ -261,7 +287,7 @@ int ix_fleet_stop(struct ix_fleet *fleet, const char *group, uint64_t drain_ns, 
         return err->code;
     struct ix_totals now;
     ix_fleet_counts(fleet, group, &now);
-    int64_t alive = (int64_t)g->count - now.by_status[IX_D_CREATED] - now.by_status[IX_D_STOPPED];
+    int64_t alive = (int64_t)ix_fleet_alive(g) - now.by_status[IX_D_CREATED] - now.by_status[IX_D_STOPPED];
     g->runs = false;
     struct ix_record record = record_of(g, IX_RECORD_STOP, "");
     record.stop.at_ns = ix_loop_update(fleet->config.loop);
@@ -332,9 +358,19 @@ void ix_fleet_snapshot(struct ix_fleet *fleet, struct ix_snapshot *snapshot)
     struct ix_group_facts *facts = ix_calloc(fleet->group_count + 1, sizeof *facts);
     size_t groups = 0;
     for (const struct group *g = fleet->groups; g; g = g->next)
-        facts[groups++] = (struct ix_group_facts){.id = g->id, .tags = g->tags, .count = g->count};
+        facts[groups++] = (struct ix_group_facts){.id = g->id, .tags = g->tags, .count = ix_fleet_alive(g)};
     ix_snapshot_take(snapshot, segments, n, facts, groups, ix_loop_update(fleet->config.loop));
     free(facts);
+}
+
+/* Looked for once: a group keeps its place in a segment. */
+static const struct ix_group_metrics *metrics_of(const struct ix_fleet *fleet, const struct group *g,
+                                                 uint32_t worker)
+{
+    const struct ix_group_metrics **known = &((struct group *)g)->metrics[worker];
+    if (!*known || strcmp((*known)->group, g->id) != 0)
+        *known = ix_segment_find_group(fleet->segments[worker], g->id);
+    return *known;
 }
 
 static void add_counts(const struct ix_fleet *fleet, const struct group *g, struct ix_totals *totals)
@@ -342,7 +378,7 @@ static void add_counts(const struct ix_fleet *fleet, const struct group *g, stru
     int64_t known = 0;
     for (uint32_t i = 0; i < ix_workers_count(fleet->config.workers); i++) {
         const struct ix_group_metrics *m =
-            fleet->segments[i] && bit_get(g->on, i) ? ix_segment_find_group(fleet->segments[i], g->id) : NULL;
+            fleet->segments[i] && bit_get(g->on, i) ? metrics_of(fleet, g, i) : NULL;
         if (!m)
             continue;
         for (int c = 0; c < IX_C_COUNT; c++)
@@ -353,24 +389,28 @@ static void add_counts(const struct ix_fleet *fleet, const struct group *g, stru
         }
         totals->connected += m->connected;
     }
+    int64_t alive = (int64_t)ix_fleet_alive(g);
     if (g->runs) {
-        known = (int64_t)g->count;
+        known = alive;
         totals->by_status[IX_D_RUNNING] += known;
         totals->connected += known;
     }
-    totals->count += g->count;
-    totals->by_status[IX_D_CREATED] += (int64_t)g->count - known;
+    totals->count += (uint64_t)alive;
+    if (alive > known)
+        totals->by_status[IX_D_CREATED] += alive - known;
 }
 
 void ix_fleet_counts(struct ix_fleet *fleet, const char *group, struct ix_totals *totals)
 {
     memset(totals, 0, offsetof(struct ix_totals, trends));
-    for (const struct group *g = fleet->groups; g; g = g->next)
-        if (!group || strcmp(g->id, group) == 0)
-            add_counts(fleet, g, totals);
+    const struct group *only = group ? ix_fleet_find(fleet, group) : NULL;
+    if (only)
+        add_counts(fleet, only, totals);
+    for (const struct group *g = group ? NULL : fleet->groups; g; g = g->next)
+        add_counts(fleet, g, totals);
 }
 
-int ix_fleet_device_status(const struct ix_fleet *fleet, const char *group, uint64_t index,
+int ix_fleet_device_status(struct ix_fleet *fleet, const char *group, uint64_t index,
                            enum ix_device_status *status, struct ix_error *err)
 {
     const struct group *g = ix_fleet_find(fleet, group);
@@ -378,15 +418,7 @@ int ix_fleet_device_status(const struct ix_fleet *fleet, const char *group, uint
         return ix_fail(err, -ENOENT, "there is no group \"%s\"", group);
     if (need_index(g, index, err) < 0)
         return err->code;
-    *status = IX_D_CREATED;
-    uint16_t worker = g->placed ? g->place[ix_shard_of(g->key, index)] : UNPLACED;
-    const struct ix_segment *segment = worker == UNPLACED ? NULL : fleet->segments[worker];
-    for (uint32_t i = 0; segment && i < segment->rows_used; i++) {
-        const struct ix_device_row *row = &segment->rows[i];
-        if (row->index == index && row->group_key == g->key) {
-            *status = (enum ix_device_status)row->status;
-            break;
-        }
-    }
+    const struct ix_device_row *row = ix_fleet_row(fleet, group, index, NULL);
+    *status = row ? (enum ix_device_status)row->status : IX_D_CREATED;
     return 0;
 }

@@ -45,7 +45,14 @@ struct ix_group_config {
     const struct ix_sources *sources;
     struct ix_memory_parts device_memory; /* that one of its devices takes on this host */
     bool broker_is_here;
-    const char *tags; /* "key:value,…" sorted; "" none */
+    const char *tags;  /* "key:value,…" sorted; "" none */
+    const char *label; /* what ${groupId} gives; NULL: the id */
+    bool is_hidden;    /* its ids are names of their own: the pattern collides with nothing */
+    /* Names of the devices from names_base on, one a line, "" by the pattern; NULL: none. */
+    uint64_t names_base;
+    const char *names;
+    const uint32_t *gone; /* holes */
+    size_t gone_count;
 };
 
 struct ix_dropout_config {
@@ -74,13 +81,26 @@ void ix_fleet_free(struct ix_fleet *fleet);
 
 /* -EEXIST: the id is taken, or its ids could collide with another group's. */
 int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config, struct ix_error *err);
+/* Adds devices behind the last one; `names` as above, of the new ones. Those of a group that runs stand still until
+ * they are started. */
+int ix_fleet_grow(struct ix_fleet *fleet, const char *group, uint64_t added, const char *names,
+                  uint64_t ticket, struct ix_error *err);
+/* Deletes one device: it disconnects, and a hole is left. */
+int ix_fleet_remove_device(struct ix_fleet *fleet, const char *group, uint64_t index, uint64_t ticket,
+                           struct ix_error *err);
+/* Removes a group with its devices; those that are connected disconnect at once. Its counters stay in the sums. */
+int ix_fleet_remove(struct ix_fleet *fleet, const char *group, uint64_t ticket, struct ix_error *err);
+/* The row of a device and the segment in which it is; NULL while it has none (its group was never started). O(1)
+ * but for the first look at a group. */
+const struct ix_device_row *ix_fleet_row(struct ix_fleet *fleet, const char *group, uint64_t index,
+                                         const struct ix_segment **segment);
 bool ix_fleet_has(const struct ix_fleet *fleet, const char *group);
 uint64_t ix_fleet_group_count(const struct ix_fleet *fleet, const char *group);
 /* Id of a device, "" in an unknown group; the caller frees it. */
 char *ix_fleet_device_id(const struct ix_fleet *fleet, const char *group, uint64_t index);
 
-/* As the device's row has it; created in a group that was never started. Looks through a worker's rows. */
-int ix_fleet_device_status(const struct ix_fleet *fleet, const char *group, uint64_t index,
+/* As the device's row has it; created in a group that was never started. */
+int ix_fleet_device_status(struct ix_fleet *fleet, const char *group, uint64_t index,
                            enum ix_device_status *status, struct ix_error *err);
 
 /* Each answers through `done` once every worker concerned has applied it: {"devices": n}, for dropouts
@@ -107,6 +127,10 @@ int ix_fleet_device(struct ix_fleet *fleet, const char *group, uint64_t index, c
                     size_t len, uint64_t ticket, struct ix_error *err);
 int ix_fleet_command(struct ix_fleet *fleet, const char *group, uint64_t index, const char *name,
                      const char *json, uint64_t ticket, struct ix_error *err);
+
+/* {attribute: last published value}; "binary" ones as base64. */
+int ix_fleet_values(struct ix_fleet *fleet, const char *group, uint64_t index, uint64_t ticket,
+                    struct ix_error *err);
 
 /* Stops everything: all workers drain; `drained` once the last has, or after the time. */
 void ix_fleet_drain(struct ix_fleet *fleet, uint64_t drain_ns, void (*drained)(void *context), void *context);

@@ -27,6 +27,25 @@ void ix_fleet_dropouts_free(struct ix_fleet *fleet)
     }
 }
 
+void ix_fleet_dropouts_forget(struct ix_fleet *fleet, const struct group *g)
+{
+    struct dropout **at = &fleet->dropouts;
+    while (*at) {
+        struct dropout *d = *at;
+        if (d->group != g) {
+            at = &d->next;
+            continue;
+        }
+        for (struct request *r = fleet->requests; r; r = r->next)
+            if (r->dropout == d) { /* its selection is not carried out any more */
+                r->dropout = NULL;
+                r->code = r->code ? r->code : -ECANCELED;
+            }
+        *at = d->next;
+        free_dropout(d);
+    }
+}
+
 void ix_fleet_dropout_forget(struct ix_fleet *fleet, struct dropout *d)
 {
     struct dropout **at = &fleet->dropouts;

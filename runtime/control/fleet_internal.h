@@ -44,6 +44,20 @@ struct group {
     struct stored *records, *last;  /* by sequence */
     struct stored **buckets;        /* the same by kind and subkey; a power of two of them, NULL: none yet */
     size_t bucket_count, record_count;
+    bool is_hidden;
+    const struct ix_group_metrics *metrics[IX_WORKERS_MAX]; /* of it in each worker, once they were found */
+    struct row_map *maps[IX_WORKERS_MAX]; /* where the rows of its devices are; made when first asked for */
+    struct ix_buf names;                  /* of devices from spec.names_base on, one a line */
+    uint32_t *gone;                       /* sorted by time of deletion */
+    size_t gone_count;
+};
+
+/* A removed group, until all its workers have freed what they hold of it: a successor is told again. */
+struct removed {
+    struct removed *next;
+    char *id;
+    uint64_t sequence;
+    uint8_t waiting[IX_WORKERS_MAX / 8];
 };
 
 enum request_kind { REQUEST_RECORD, REQUEST_ELIGIBLE, REQUEST_EACH, REQUEST_DEVICE };
@@ -95,6 +109,7 @@ struct dropout {
 struct ix_fleet {
     struct ix_fleet_config config;
     struct group *groups;
+    struct group *found; /* the one that was asked for last */
     size_t group_count;
     uint64_t sequence;
     uint64_t last_ticket;            /* of requests to workers */
@@ -102,6 +117,7 @@ struct ix_fleet {
     struct ix_limits_of_host host;   /* before the first group was placed */
     struct ix_demand demand;         /* of the devices that were placed */
     struct request *requests;
+    struct removed *removed;
     struct dropout *dropouts; /* in order */
     uint64_t last_dropout;
     const struct ix_segment *segments[IX_WORKERS_MAX];
@@ -118,6 +134,10 @@ struct group *ix_fleet_find(const struct ix_fleet *fleet, const char *id);
 int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err);
 /* Dry: true for a group that is too large to be followed; from then on it counts as connected. */
 bool ix_fleet_assume(struct ix_fleet *fleet, struct group *g);
+/* Finds workers for the devices from index `first` on, which are behind those that are placed. */
+int ix_fleet_place_more(struct ix_fleet *fleet, struct group *g, uint64_t first, struct ix_error *err);
+/* The group's devices leave their places. */
+void ix_fleet_unplace(struct ix_fleet *fleet, struct group *g);
 /* Tells a worker how fast it may connect; it forgets that with its process. */
 void ix_fleet_send_pace(struct ix_fleet *fleet, uint32_t worker);
 /* Makes a record current and sends it to the group's workers; the request then waits for their answers. */
@@ -145,7 +165,24 @@ void ix_fleet_request_answer(struct ix_fleet *fleet, struct request *r, uint32_t
 /* Finishes a request that nobody has to answer. */
 void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r);
 
+/* Devices placed, those that were deleted left out. */
+static inline uint64_t ix_fleet_alive(const struct group *g)
+{
+    return g->count - g->gone_count;
+}
+void ix_fleet_free_group(struct group *g);
+void ix_fleet_send_spec(struct ix_fleet *fleet, struct group *g, uint32_t worker);
+
+/* fleet_change.c: growth, removal, rows */
+void ix_fleet_free_maps(struct group *g);
+void ix_fleet_free_removed(struct ix_fleet *fleet);
+/* A worker that starts anew forgets the groups that were removed meanwhile. */
+void ix_fleet_repeat_removals(struct ix_fleet *fleet, uint32_t worker);
+void ix_fleet_removal_applied(struct ix_fleet *fleet, uint32_t worker, uint64_t sequence);
+
 /* fleet_dropouts.c */
+/* Those of a group that is removed. */
+void ix_fleet_dropouts_forget(struct ix_fleet *fleet, const struct group *g);
 void ix_fleet_dropouts_free(struct ix_fleet *fleet);
 /* A dropout whose selection failed never was one. */
 void ix_fleet_dropout_forget(struct ix_fleet *fleet, struct dropout *d);

@@ -53,19 +53,19 @@ static void set_pace(struct ix_fleet *fleet)
         ix_fleet_send_pace(fleet, i);
 }
 
-/* The demand with one more group; says before anything is started whether the host has room for it. */
-static int check_room(struct ix_fleet *fleet, const struct group *g, struct ix_demand *demand,
-                      struct ix_error *err)
+/* The demand with `devices` more of a group; says before anything is started whether the host has room for it. */
+static int check_room(struct ix_fleet *fleet, const struct group *g, uint64_t devices,
+                      struct ix_demand *demand, struct ix_error *err)
 {
     if (!fleet->host.files)
         ix_limits_read(&fleet->host);
     *demand = fleet->demand;
-    demand->devices += g->count;
+    demand->devices += devices;
     demand->workers = fleet->config.base_workers;
-    demand->broker_end += g->broker_is_here ? g->count : 0;
-    demand->memory_iotix += g->count * g->device_memory.iotix;
-    demand->memory_kernel += g->count * g->device_memory.kernel;
-    demand->memory_broker += g->count * g->device_memory.broker;
+    demand->broker_end += g->broker_is_here ? devices : 0;
+    demand->memory_iotix += devices * g->device_memory.iotix;
+    demand->memory_kernel += devices * g->device_memory.kernel;
+    demand->memory_broker += devices * g->device_memory.broker;
     return fleet->config.dry ? 0 : ix_limits_require(&fleet->host, demand, err);
 }
 
@@ -118,7 +118,7 @@ int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err
         return 0;
     uint32_t ids[IX_WORKERS_MAX], count = 0;
     struct ix_demand demand;
-    if (check_room(fleet, g, &demand, err) < 0)
+    if (check_room(fleet, g, g->count, &demand, err) < 0)
         return err->code;
     /* A shard goes to one worker whole: leave each worker room for one more shard of this group. */
     uint64_t capacity = capacity_of(fleet, g->count);
@@ -149,4 +149,58 @@ int ix_fleet_place(struct ix_fleet *fleet, struct group *g, struct ix_error *err
         if (bit_get(g->on, i))
             ix_fleet_request_expect(r, i);
     return 0;
+}
+
+/* A worker for a shard that has none: the one with most room. */
+static uint16_t roomiest(const struct ix_fleet *fleet, const uint32_t *ids, uint32_t count)
+{
+    uint32_t best = ids[0];
+    for (uint32_t i = 1; i < count; i++)
+        if (fleet->placed[ids[i]] < fleet->placed[best])
+            best = ids[i];
+    return (uint16_t)best;
+}
+
+int ix_fleet_place_more(struct ix_fleet *fleet, struct group *g, uint64_t first, struct ix_error *err)
+{
+    uint32_t ids[IX_WORKERS_MAX], count = 0;
+    uint64_t added = g->count - first, capacity = capacity_of(fleet, added);
+    struct ix_demand demand;
+    if (check_room(fleet, g, added, &demand, err) < 0 ||
+        gather_workers(fleet, added, capacity, ids, &count, err) < 0)
+        return err->code;
+    for (uint64_t index = first; index < g->count; index++) {
+        uint16_t *place = &g->place[ix_shard_of(g->key, index)];
+        if (*place == UNPLACED) {
+            *place = roomiest(fleet, ids, count);
+            bit_set(g->on, *place);
+        }
+        if (fleet->placed[*place]++ < capacity)
+            continue;
+        uint16_t full = *place;
+        for (; index + 1 > first; index--)
+            fleet->placed[g->place[ix_shard_of(g->key, index)]]--;
+        return ix_fail(err, -ENOSPC, "group \"%s\" can't grow: its worker %u is full", g->id, full);
+    }
+    fleet->demand = demand;
+    set_pace(fleet);
+    return 0;
+}
+
+void ix_fleet_unplace(struct ix_fleet *fleet, struct group *g)
+{
+    for (uint32_t shard = 0; shard < IX_SHARDS && g->placed; shard++)
+        if (g->place[shard] != UNPLACED)
+            fleet->placed[g->place[shard]] -= devices_in_shard(g, shard);
+    struct ix_demand *demand = &fleet->demand;
+    uint64_t devices = g->placed ? g->count : 0;
+    demand->devices -= devices;
+    demand->broker_end -= g->broker_is_here ? devices : 0;
+    demand->memory_iotix -= devices * g->device_memory.iotix;
+    demand->memory_kernel -= devices * g->device_memory.kernel;
+    demand->memory_broker -= devices * g->device_memory.broker;
+    if (demand->devices == 0)
+        fleet->host.files = 0; /* what the host has is looked at anew */
+    g->placed = false;
+    set_pace(fleet);
 }

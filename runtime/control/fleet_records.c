@@ -83,6 +83,17 @@ void ix_fleet_records_free(struct group *g)
     free(g->buckets);
 }
 
+/* What was ordered for single devices, when their whole group is told anew. */
+static void forget_orders(struct group *g)
+{
+    struct stored *next;
+    for (struct stored *s = g->records; s; s = next) {
+        next = s->next;
+        if (s->kind == IX_RECORD_DEVICE)
+            ix_fleet_forget_record(g, s->kind, s->subkey);
+    }
+}
+
 /* An order for one device concerns the worker where it lives; everything else all workers of the group. */
 static bool concerns(const struct group *g, const struct ix_record *record, uint32_t worker)
 {
@@ -96,6 +107,8 @@ struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g,
     struct ix_workers *workers = fleet->config.workers;
     struct stored *s = ix_calloc(1, sizeof *s);
     record->sequence = ++fleet->sequence;
+    if (record->kind == IX_RECORD_LAUNCH || record->kind == IX_RECORD_STOP)
+        forget_orders(g);
     s->kind = record->kind;
     s->subkey = ix_strdup(record->subkey);
     s->hash = hash_of(s->kind, s->subkey);

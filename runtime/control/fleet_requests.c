@@ -69,7 +69,7 @@ void ix_fleet_request_settle(struct ix_fleet *fleet, struct request *r)
     } else if (r->kind == REQUEST_ELIGIBLE && r->code == 0) {
         ix_fleet_dropout_chosen(fleet, r);
     } else if (r->ticket) {
-        if (r->kind == REQUEST_ELIGIBLE)
+        if (r->kind == REQUEST_ELIGIBLE && r->dropout)
             ix_fleet_dropout_forget(fleet, r->dropout);
         if (r->kind == REQUEST_EACH && r->code == 0)
             r->result =
@@ -248,6 +248,18 @@ int ix_fleet_device(struct ix_fleet *fleet, const char *group, uint64_t index, c
     return 0;
 }
 
+int ix_fleet_values(struct ix_fleet *fleet, const char *group, uint64_t index, uint64_t ticket,
+                    struct ix_error *err)
+{
+    struct ix_buf out;
+    int home;
+    struct request *r = begin_device(fleet, group, index, ticket, &out, &home, err);
+    if (!r)
+        return err->code;
+    send_device(fleet, r, IX_DOWN_VALUES, &out, home);
+    return 0;
+}
+
 int ix_fleet_command(struct ix_fleet *fleet, const char *group, uint64_t index, const char *name,
                      const char *json, uint64_t ticket, struct ix_error *err)
 {
@@ -313,6 +325,7 @@ bool ix_fleet_frame(struct ix_fleet *fleet, uint32_t worker, uint8_t type, struc
         int code = -(int)ix_read_u32(in);
         char *message = ix_read_str(in);
         struct request *r = find_request(fleet, true, sequence);
+        ix_fleet_removal_applied(fleet, worker, sequence);
         if (r)
             ix_fleet_request_answer(fleet, r, worker, code, message);
         free(message);

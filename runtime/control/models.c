@@ -215,8 +215,10 @@ static void document_deinit(struct document *d)
 static int parse(const struct ix_models_config *config, const char *text, size_t len, const char *folder,
                  const char *shown, struct document *d, struct ix_error *err)
 {
-    struct ix_model_options options = {
-        .folder = folder, .allowed_env = config->allowed_env, .allowed_env_count = config->allowed_env_count};
+    struct ix_model_options options = {.folder = folder,
+                                       .allowed_env = config->allowed_env,
+                                       .allowed_env_count = config->allowed_env_count,
+                                       .lenient = config->lenient};
     struct ix_faults faults;
     ix_faults_init(&faults);
     struct ix_model *model = ix_model_parse(text, len, &options, &faults);
@@ -228,6 +230,18 @@ static int parse(const struct ix_models_config *config, const char *text, size_t
     ix_model_free(model);
     ix_faults_deinit(&faults);
     return code;
+}
+
+static int given_text(const struct ix_models_config *config, const char *id, char **text, size_t *len,
+                      char **folder, char **shown, struct ix_error *err)
+{
+    const char *found = config->find_child(config->context, id, len);
+    if (!found)
+        return ix_fail(err, -ENOENT, "there is no model \"%s\"", id);
+    *text = ix_strndup(found, *len);
+    *folder = NULL;
+    *shown = ix_asprintf("model \"%s\"", id);
+    return 0;
 }
 
 /* A gateway's children may name their models by id or path: workers get them in place. */
@@ -242,7 +256,8 @@ static int resolve_children(const struct ix_models_config *config, json_t *model
         size_t len;
         if (!reference)
             continue;
-        int code = find_text(config, reference, &text, &len, &folder, &shown, err);
+        int code = config->find_child ? given_text(config, reference, &text, &len, &folder, &shown, err)
+                                      : find_text(config, reference, &text, &len, &folder, &shown, err);
         if (code < 0) {
             ix_error_prefix(err, "children[%zu].model", place);
             return code;
@@ -308,7 +323,8 @@ static int compile(const struct ix_models_config *config, const json_t *json,
     }
     struct ix_model_options options = {.folder = found->folder,
                                        .allowed_env = config->allowed_env,
-                                       .allowed_env_count = config->allowed_env_count};
+                                       .allowed_env_count = config->allowed_env_count,
+                                       .lenient = config->lenient};
     struct ix_faults faults;
     ix_faults_init(&faults);
     found->model = ix_model_compile(merged, &options, &faults);
@@ -349,6 +365,33 @@ int ix_models_find(const struct ix_models_config *config, const json_t *referenc
     document_deinit(&d);
     free(text);
     free(shown);
+    if (code < 0)
+        ix_found_model_deinit(found);
+    return code;
+}
+
+int ix_models_compile(const struct ix_models_config *config, const char *text, size_t len, const char *folder,
+                      const char *shown, const json_t *connection, struct ix_faults *faults,
+                      struct ix_found_model *found, struct ix_error *err)
+{
+    struct ix_model_options options = {.folder = folder,
+                                       .allowed_env = config->allowed_env,
+                                       .allowed_env_count = config->allowed_env_count,
+                                       .lenient = config->lenient};
+    struct document d = {0};
+    memset(found, 0, sizeof *found);
+    struct ix_model *model = ix_model_parse(text, len, &options, faults);
+    if (!model)
+        return ix_faults_fail(faults, shown, err);
+    ix_model_free(model);
+    struct ix_faults repeated;
+    ix_faults_init(&repeated);
+    found->folder = folder ? ix_strdup(folder) : NULL;
+    d.json = ix_model_read(&text, &len, NULL);
+    ix_json_source_init(&d.source, text, len, d.json, &repeated);
+    int code = compile(config, d.json, &d.source, connection, shown, found, err);
+    document_deinit(&d);
+    ix_faults_deinit(&repeated);
     if (code < 0)
         ix_found_model_deinit(found);
     return code;

@@ -366,8 +366,9 @@ static int start(struct ix_run *run, struct ix_error *err)
     result->seed = run->config.seed_given ? run->config.seed : ix_random_system();
     result->started_wall_ns = ix_clock_wall(&run->loop.clock, run->start_ns);
     run->folder = run->config.folder ? ix_strdup(run->config.folder) : ix_file_dirname(run->config.path);
-    run->models =
-        (struct ix_models_config){run->folder, run->config.allowed_env, run->config.allowed_env_count};
+    run->models = (struct ix_models_config){.scenario_folder = run->folder,
+                                            .allowed_env = run->config.allowed_env,
+                                            .allowed_env_count = run->config.allowed_env_count};
     run->host = (struct ix_host){run, ix_run_call};
     ix_series_init(&result->series, run->start_ns);
     int code = check_outputs(run, err);

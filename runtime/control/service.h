@@ -15,6 +15,7 @@
 #ifndef IX_CONTROL_SERVICE_H
 #define IX_CONTROL_SERVICE_H
 
+#include "base/log.h"
 #include "control/snapshot.h"
 #include "loop/loop.h"
 
@@ -56,9 +57,7 @@ struct ix_service_config {
     const char *const *allowed_env; /* names that models may use in ${env.NAME} */
     size_t allowed_env_count;
     const char *data_dir; /* of the store; NULL: ephemeral, nothing is kept */
-    /* The service can't go on (its store broke, no worker can be started). It should be stopped; NULL: logged. */
-    void (*fatal)(void *context, const char *message);
-    void *context;
+    void *context;        /* of `ready` */
 };
 
 /* Opens the store (and refuses if another service has it), reads the models, decides on the broker, makes what the
@@ -71,8 +70,10 @@ int ix_service_new(const struct ix_service_config *config,
 /* Writes what is unwritten, lets devices disconnect politely for at most `drain_ns`, ends the workers. */
 void ix_service_stop(struct ix_service *service, uint64_t drain_ns, void (*stopped)(void *context),
                      void *context);
-/* Kills what still runs. Those who wait are answered with IX_FAILURE_UNAVAILABLE first. */
-void ix_service_free(struct ix_service *service);
+/* Kills what still runs; not from inside the loop. Those who wait are answered first, with what came of it or
+ * IX_FAILURE_UNAVAILABLE. true: host names are still being looked up on other threads, and closing the loop would wait
+ * for them. NULL is allowed. */
+bool ix_service_free(struct ix_service *service);
 bool ix_service_is_ready(const struct ix_service *service);
 /* Reads the folders of models again now (SIGHUP). */
 void ix_service_reload(struct ix_service *service);
@@ -196,6 +197,8 @@ struct ix_service_listener *ix_service_listen(struct ix_service *service,
                                               void (*event)(void *context, const char *name,
                                                             const json_t *data),
                                               void *context);
+/* A line of this process's log, for listeners: its sink passes them on. */
+void ix_service_note_log(struct ix_service *service, enum ix_log_level level, const char *line);
 void ix_service_unlisten(struct ix_service *service, struct ix_service_listener *listener);
 
 #endif

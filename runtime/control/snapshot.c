@@ -240,6 +240,8 @@ static void add_segment(struct ix_snapshot *snapshot, const struct ix_segment *s
         snapshot->ungrouped[c] += segment->ungrouped[c];
     for (size_t i = 0; i < IX_SEGMENT_GROUPS && segment->groups[i].group[0]; i++) {
         const struct ix_group_metrics *from = &segment->groups[i];
+        if (ix_segment_is_vacant(from))
+            continue;
         add_metrics(find_group(snapshot, from->group, i), from);
         for (size_t s = 0; s < IX_D_STATUS_COUNT; s++)
             if (from->by_status[s] > 0)

@@ -429,6 +429,18 @@ int ix_workers_start(struct ix_workers *pool, enum ix_worker_role role, uint32_t
     return 0;
 }
 
+int ix_workers_revive(struct ix_workers *pool, uint32_t worker, struct ix_error *err)
+{
+    struct worker *w = pool->items[worker];
+    if (w->child || pool->stopping)
+        return 0;
+    w->fatal = w->hung = false;
+    w->crash_count = 0;
+    int code = spawn(w, err);
+    pool->restarts += code == 0;
+    return code;
+}
+
 uint32_t ix_workers_count(const struct ix_workers *pool)
 {
     return pool->count;

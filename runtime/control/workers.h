@@ -20,7 +20,8 @@ struct ix_workers_events {
     void (*frame)(void *context, uint32_t worker, uint8_t type, struct ix_reader *in);
     /* It died or was killed for hanging; a successor starts at once. Answers it owed will not come. */
     void (*lost)(void *context, uint32_t worker, const char *reason);
-    /* It can't work at all, or died 5 times within 10 s (-ECHILD): the run has to end. */
+    /* It can't work at all, or died 5 times within 10 s (-ECHILD): the run has to end, unless ix_workers_revive
+     * helps. */
     void (*fatal)(void *context, uint32_t worker, int code, const char *message);
 };
 
@@ -40,6 +41,8 @@ struct ix_ledger *ix_workers_ledger(struct ix_workers *pool);
  * devices, the process follows when others are ready, and what then goes wrong is `fatal`. */
 int ix_workers_start(struct ix_workers *pool, enum ix_worker_role role, uint32_t *worker,
                      struct ix_error *err);
+/* Another try with one that was reported as fatal. 0 as well if it lives. */
+int ix_workers_revive(struct ix_workers *pool, uint32_t worker, struct ix_error *err);
 uint32_t ix_workers_count(const struct ix_workers *pool);
 enum ix_worker_role ix_workers_role(const struct ix_workers *pool, uint32_t worker);
 bool ix_workers_is_ready(const struct ix_workers *pool, uint32_t worker);

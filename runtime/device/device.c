@@ -6,7 +6,11 @@
 
 void ix_device_put_id(const struct ix_device *d, struct ix_buf *out)
 {
-    ix_id_pattern_render(&d->group->pattern, d->row->index, out);
+    const char *name = ix_device_name(d);
+    if (name)
+        ix_buf_str(out, name);
+    else
+        ix_id_pattern_render(&d->group->pattern, d->row->index, out);
 }
 
 const char *ix_device_group_id(const struct ix_device *d)
@@ -52,7 +56,7 @@ struct ix_template_scope ix_device_scope(struct ix_device *d, uint64_t instant_n
     return (struct ix_template_scope){.device_id = ix_buf_cstr(&engine->id),
                                       .device_id_len = engine->id.len,
                                       .model_id = d->group->model->id,
-                                      .group_id = d->group->id,
+                                      .group_id = d->group->label,
                                       .index = d->row->index,
                                       .wall_ns = ix_clock_wall(&engine->loop->clock, instant_ns),
                                       .value = scope_value,

@@ -186,6 +186,8 @@ void ix_engine_each(struct ix_engine *engine, const char *id, uint64_t first, ui
         struct ix_device *d = ix_engine_slot(engine, group->slots[position]);
         if (d->row->index >= end)
             return;
+        if (d->row->flags & IX_ROW_GONE)
+            continue;
         visit(context, d);
     }
 }

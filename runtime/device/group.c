@@ -127,6 +127,8 @@ static int group_open(struct ix_engine *engine, const struct ix_record *record, 
     group->random_key = ix_random_key(engine->config.seed, group->key);
     group->pattern_text = ix_strdup(spec->id_pattern);
     group->tags = ix_strdup(spec->tags ? spec->tags : "");
+    group->label = ix_strdup(spec->label && spec->label[0] ? spec->label : record->group);
+    group->names_base = spec->names_base;
     group->stop.wheel.fire = ix_group_stop_due;
     group->model_hash = ix_hash64(spec->model, strlen(spec->model));
 
@@ -222,7 +224,35 @@ static int take_slots(struct ix_group *group, const struct ix_place *place, uint
     return 0;
 }
 
-/* Devices are added, never taken away. */
+/* Names that the spec adds. */
+static void take_names(struct ix_group *group, const struct ix_group_spec *spec)
+{
+    const char *at = spec->names;
+    for (uint64_t index = spec->names_first; at && index < spec->count; index++) {
+        size_t len = strcspn(at, "\n");
+        uint64_t place = index - group->names_base;
+        if (index >= group->names_base && place >= group->name_count) {
+            group->names = ix_realloc(group->names, (place + 1) * sizeof(*group->names));
+            memset(&group->names[group->name_count], 0,
+                   (place + 1 - group->name_count) * sizeof(*group->names));
+            group->name_count = place + 1;
+        }
+        if (index >= group->names_base && !group->names[place] && len)
+            group->names[place] = ix_strndup(at, len);
+        at = at[len] ? at + len + 1 : NULL;
+    }
+}
+
+static void take_gone(struct ix_group *group, const struct ix_group_spec *spec)
+{
+    for (size_t i = 0; i < spec->gone_count; i++) {
+        struct ix_device *d = ix_group_device(group, spec->gone[i]);
+        if (d)
+            ix_device_remove(d);
+    }
+}
+
+/* Devices are added, never taken away; deleted ones leave holes. */
 static int place_devices(struct ix_group *group, const struct ix_group_spec *spec, struct ix_error *err)
 {
     struct ix_place place;
@@ -247,6 +277,7 @@ static int place_devices(struct ix_group *group, const struct ix_group_spec *spe
     group->slot_count = place.count;
     group->place = place;
     group->count = spec->count;
+    take_names(group, spec);
     for (uint64_t position = 0; position < place.count; position++) {
         uint32_t row = slots[position];
         struct ix_device **chunk = &group->engine->chunks[row / IX_SLOT_CHUNK];
@@ -254,6 +285,7 @@ static int place_devices(struct ix_group *group, const struct ix_group_spec *spe
             continue;
         ix_device_resume(slot_of_row(group, row));
     }
+    take_gone(group, spec);
     return 0;
 }
 
@@ -269,17 +301,34 @@ static int group_grow(struct ix_group *group, const struct ix_group_spec *spec, 
     return rc < 0 || group->slot_count == before ? rc : ix_group_repeat_orders(group, err);
 }
 
+/* Also one of which only a predecessor knew: its rows and its place among the metrics are free again. */
+static void remove_group(struct ix_engine *engine, const char *id, struct ix_group *group)
+{
+    struct ix_group_metrics *metrics = (struct ix_group_metrics *)ix_segment_find_group(engine->segment, id);
+    struct ix_group **link = &engine->groups;
+    while (*link && *link != group)
+        link = &(*link)->next;
+    if (group) {
+        *link = group->next;
+        ix_group_free(group, true);
+    } else {
+        uint64_t key = ix_hash64(id, strlen(id));
+        for (uint32_t row = 0; row < engine->inherited; row++) {
+            if (engine->segment->rows[row].group_key != key)
+                continue;
+            engine->segment->rows[row] = (struct ix_device_row){0};
+            engine->free_rows[engine->free_count++] = row;
+        }
+    }
+    if (metrics)
+        ix_segment_release_group(engine->segment, metrics);
+}
+
 int ix_group_apply_spec(struct ix_engine *engine, const struct ix_record *record, struct ix_error *err)
 {
     struct ix_group *group = ix_engine_group(engine, record->group);
     if (record->spec.count == 0) {
-        struct ix_group **link = &engine->groups;
-        while (*link && *link != group)
-            link = &(*link)->next;
-        if (*link)
-            *link = group->next;
-        if (group)
-            ix_group_free(group, true);
+        remove_group(engine, record->group, group);
         return 0;
     }
     if (group)
@@ -314,13 +363,15 @@ static void free_devices(struct ix_group *group, bool forget_rows)
         struct ix_device *d = ix_engine_slot(engine, group->slots[position]);
         if (d->flags & IX_DF_WAITING)
             ix_queue_forget(d, IX_C_NEVER_SENT_BACKPRESSURE);
-        ix_device_end_link(d, IX_WAY_ABORT);
+        ix_device_end_link(d, forget_rows && d->stage == IX_S_UP ? IX_WAY_CLOSE : IX_WAY_ABORT);
+        if (forget_rows)
+            ix_device_set_link(d, IX_L_DISCONNECTED);
         ix_device_set_stage(d, IX_S_IDLE, 0);
         ix_behavior_close(d);
         ix_device_free_extra(d);
         ix_wheel_cancel(engine->loop->wheel, &d->wheel); /* a hook may have asked for something */
         if (forget_rows) {
-            group->metrics->by_status[d->row->status]--;
+            group->metrics->by_status[d->row->status] -= !(d->row->flags & IX_ROW_GONE);
             *d->row = (struct ix_device_row){0};
             engine->segment->ledger_rows[group->slots[position]] = 0;
             engine->free_rows[engine->free_count++] = group->slots[position];
@@ -362,6 +413,10 @@ void ix_group_free(struct ix_group *group, bool forget_rows)
     free(group->tail_json);
     free(group->pattern_text);
     free(group->tags);
+    free(group->label);
+    for (uint64_t i = 0; i < group->name_count; i++)
+        free(group->names[i]);
+    free(group->names);
     free(group->id);
     free(group);
     ix_engine_idle(engine);

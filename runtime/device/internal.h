@@ -141,6 +141,9 @@ struct ix_group {
     char *pattern_text;
     struct ix_id_pattern pattern;
     char *tags;
+    char *label;  /* what ${groupId} gives */
+    char **names; /* ids of their own of devices names_base, names_base + 1 …; NULL: by the pattern */
+    uint64_t names_base, name_count;
     struct ix_model *model;
     struct ix_gateway *gateway; /* devices behind these; NULL: none */
     struct ix_group_metrics *metrics;
@@ -280,6 +283,11 @@ static inline void ix_device_acked(const struct ix_device *d, int qos, uint64_t 
     ix_group_metrics_acked(d->group->metrics, qos, now_ns > due_ns ? now_ns - due_ns : 0,
                            now_ns > sent_ns ? now_ns - sent_ns : 0);
 }
+static inline const char *ix_device_name(const struct ix_device *d)
+{
+    uint64_t place = d->row->index - d->group->names_base;
+    return place < d->group->name_count ? d->group->names[place] : NULL;
+}
 /* Its telemetry schedule runs: from the first connection until stop or error. */
 static inline bool ix_device_is_ticking(const struct ix_device *d)
 {
@@ -328,6 +336,8 @@ void ix_device_set_link(struct ix_device *d, enum ix_device_link link);
 void ix_device_start(struct ix_device *d, uint64_t sequence);
 void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns);
 void ix_device_finish_stop(struct ix_device *d);
+/* Deleted: it ends at once, politely, and counts nowhere any more. */
+void ix_device_remove(struct ix_device *d);
 /* A row of a predecessor goes on where it was. */
 void ix_device_resume(struct ix_device *d);
 /* Ends in error; the row's reason was set before. */

@@ -151,6 +151,8 @@ static void begin(struct ix_device *d)
 
 void ix_device_start(struct ix_device *d, uint64_t sequence)
 {
+    if (d->row->flags & IX_ROW_GONE)
+        return;
     d->row->launch_sequence = sequence;
     switch ((enum ix_device_status)d->row->status) {
     case IX_D_STARTING:
@@ -210,6 +212,8 @@ void ix_device_finish_stop(struct ix_device *d)
 void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns)
 {
     uint64_t now = ix_engine_now(d->group->engine);
+    if (d->row->flags & IX_ROW_GONE)
+        return;
     d->row->launch_sequence = sequence;
     switch ((enum ix_device_status)d->row->status) {
     case IX_D_CREATED:
@@ -249,8 +253,30 @@ void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns)
         ix_device_rearm(d);
 }
 
+void ix_device_remove(struct ix_device *d)
+{
+    struct ix_device_row *row = d->row;
+    if (row->flags & IX_ROW_GONE)
+        return;
+    if (d->stage == IX_S_UP) {
+        ix_behavior_stopping(d);
+        if (d->stage == IX_S_UP)
+            ix_device_set_stage(d, IX_S_DRAINING, 0);
+    }
+    if (d->stage != IX_S_IDLE)
+        ix_device_finish_stop(d);
+    d->group->metrics->by_status[row->status]--;
+    row->status = IX_D_STOPPED;
+    row->flags = IX_ROW_GONE;
+    if (d->extra)
+        d->extra->order.sequence = 0;
+    ix_wheel_cancel(d->group->engine->loop->wheel, &d->wheel);
+}
+
 void ix_device_resume(struct ix_device *d)
 {
+    if (d->row->flags & IX_ROW_GONE)
+        return;
     struct ix_device_row *row = d->row;
     uint64_t now = ix_engine_now(d->group->engine);
     /* Where it stands is counted by this process from now on; the launch record plans anew. */

@@ -58,7 +58,7 @@ int ix_schedule_instants(const struct ix_schedule *schedule, uint64_t start_ns, 
 
 static void plan_start(struct ix_device *d, uint64_t sequence, uint64_t instant_ns)
 {
-    if (sequence <= d->row->launch_sequence)
+    if (sequence <= d->row->launch_sequence || (d->row->flags & IX_ROW_GONE))
         return;
     d->row->planned_ns = instant_ns;
     d->row->flags |= IX_ROW_PLANNED;
@@ -195,7 +195,7 @@ void ix_group_drain(struct ix_group *group, uint64_t drain_ns)
 void ix_group_order_device(struct ix_group *group, const struct ix_record *record)
 {
     struct ix_device *d = ix_group_device(group, record->device.index);
-    if (!d || record->sequence <= d->row->launch_sequence)
+    if (!d || record->sequence <= d->row->launch_sequence || (d->row->flags & IX_ROW_GONE))
         return;
     ix_device_extra(d)->order = (struct ix_device_order_state){
         .sequence = record->sequence, .at_ns = record->device.at_ns, .start = record->device.start};

@@ -29,6 +29,13 @@ static void pack_spec(const struct ix_group_spec *spec, struct ix_buf *out)
     for (size_t i = 0; i < spec->sources.count; i++)
         ix_pack_str(out, spec->sources.items[i].address);
     ix_pack_str(out, spec->tags);
+    ix_pack_str(out, spec->label);
+    ix_pack_u64(out, spec->names_base);
+    ix_pack_u64(out, spec->names_first);
+    ix_pack_str(out, spec->names);
+    ix_pack_u32(out, (uint32_t)spec->gone_count);
+    for (size_t i = 0; i < spec->gone_count; i++)
+        ix_pack_u32(out, spec->gone[i]);
     ix_pack_bytes(out, spec->shards, sizeof(spec->shards));
 }
 
@@ -166,6 +173,17 @@ static int read_sources(struct ix_sources *sources, struct ix_reader *in, struct
     return 0;
 }
 
+static int read_gone(struct ix_group_spec *spec, struct ix_reader *in, struct ix_error *err)
+{
+    size_t count = ix_read_u32(in);
+    if (count > (size_t)(in->end - in->at) / 4)
+        return ix_fail(err, -EBADMSG, "%zu deleted devices do not fit into the rest of the message", count);
+    spec->gone = ix_calloc(count + 1, sizeof(*spec->gone));
+    for (; spec->gone_count < count && !in->bad; spec->gone_count++)
+        spec->gone[spec->gone_count] = ix_read_u32(in);
+    return 0;
+}
+
 static int read_spec(struct ix_group_spec *spec, struct ix_reader *in, struct ix_error *err)
 {
     spec->id_pattern = read_text(in);
@@ -178,6 +196,13 @@ static int read_spec(struct ix_group_spec *spec, struct ix_reader *in, struct ix
     if (rc < 0)
         return rc;
     spec->tags = read_text(in);
+    spec->label = read_optional(in);
+    spec->names_base = ix_read_u64(in);
+    spec->names_first = ix_read_u64(in);
+    spec->names = read_optional(in);
+    rc = read_gone(spec, in, err);
+    if (rc < 0)
+        return rc;
     size_t len;
     const void *shards = ix_read_bytes(in, &len);
     if (!in->bad && len != sizeof(spec->shards))
@@ -277,6 +302,9 @@ void ix_record_deinit(struct ix_record *record)
         free(record->spec.targets);
         ix_sources_deinit(&record->spec.sources);
         free(record->spec.tags);
+        free(record->spec.label);
+        free(record->spec.names);
+        free(record->spec.gone);
         break;
     case IX_RECORD_LAUNCH:
         strategy_deinit(&record->launch.strategy);

@@ -29,8 +29,15 @@ struct ix_group_spec {
     char *model_folder;        /* may be NULL */
     struct ix_target *targets; /* devices spread over them by index */
     size_t target_count;
-    struct ix_sources sources;     /* addresses to connect from, spread likewise; none: the kernel chooses */
-    char *tags;                    /* "key:value,key:value", sorted */
+    struct ix_sources sources; /* addresses to connect from, spread likewise; none: the kernel chooses */
+    char *tags;                /* "key:value,key:value", sorted */
+    char *label;               /* what ${groupId} gives; NULL or "": the group's id */
+    /* Ids of their own: devices names_first, names_first + 1 … have those of `names`, one a line; an empty one is
+     * by the pattern. Only devices from names_base on may have one. A spec that repeats the group adds names. */
+    uint64_t names_base, names_first;
+    char *names;    /* NULL or "": none */
+    uint32_t *gone; /* devices that were deleted: holes */
+    size_t gone_count;
     uint8_t shards[IX_SHARDS / 8]; /* bit set: the shard is this worker's */
 };
 

@@ -140,9 +140,16 @@ static void put_head(struct ix_device *d, uint64_t instant_ns)
     const struct ix_group *group = d->group;
     struct ix_buf *out = &group->engine->payload;
     ix_buf_clear(out);
-    ix_buf_put(out, group->head_json, group->head_len);
-    ix_text_u64(out, d->row->index);
-    ix_buf_put(out, group->tail_json, group->tail_len);
+    const char *name = ix_device_name(d);
+    if (__builtin_expect(!name, 1)) {
+        ix_buf_put(out, group->head_json, group->head_len);
+        ix_text_u64(out, d->row->index);
+        ix_buf_put(out, group->tail_json, group->tail_len);
+    } else { /* names are plain: nothing is to be quoted */
+        ix_buf_str(out, "{\"deviceId\":\"");
+        ix_buf_str(out, name);
+        ix_buf_str(out, "\",\"timestamp\":\"");
+    }
     ix_buf_put(out, ix_engine_stamp(group->engine, instant_ns), IX_ISO8601_LEN);
     ix_buf_char(out, '"');
 }

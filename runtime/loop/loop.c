@@ -203,10 +203,15 @@ static void close_handle(uv_handle_t *handle, void *unused)
         uv_close(handle, NULL);
 }
 
-void ix_loop_deinit(struct ix_loop *loop)
+void ix_loop_run_deferred(struct ix_loop *loop)
 {
     while (loop->deferred->waiting.count)
         run_deferred(loop);
+}
+
+void ix_loop_deinit(struct ix_loop *loop)
+{
+    ix_loop_run_deferred(loop);
     uv_poll_stop(&loop->timer);
     uv_idle_stop(&loop->more);
     for (bool found;;) {

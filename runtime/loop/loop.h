@@ -63,6 +63,9 @@ uint64_t ix_loop_update(struct ix_loop *loop);
  * re-entered (libmosquitto) are freed and reconnected from here. */
 void ix_loop_defer(struct ix_loop *loop, void (*run)(void *context), void *context);
 
+/* Runs what was deferred, and what that defers, now; not from inside the loop. For whoever ends before it does. */
+void ix_loop_run_deferred(struct ix_loop *loop);
+
 /* ns of this loop's life in which its thread did not sleep: it worked, or waited for a CPU (for "a loop > 90 % busy").
  * Call it in the loop's own thread; it reads a file in /proc. */
 uint64_t ix_loop_busy_ns(struct ix_loop *loop);

@@ -152,7 +152,7 @@ struct ix_group_metrics *ix_segment_group(struct ix_segment *segment, const char
         return found;
     for (size_t i = 0; i < IX_SEGMENT_GROUPS; i++) {
         struct ix_group_metrics *metrics = &segment->groups[i];
-        if (metrics->group[0])
+        if (metrics->group[0] && !ix_segment_is_vacant(metrics))
             continue;
         for (size_t trend = 0; trend < IX_T_COUNT; trend++)
             metrics->trends[trend].min = UINT64_MAX; /* the rest is zero: the page is new */
@@ -279,6 +279,26 @@ static void clear(struct ix_histogram *h)
     }
     memset(h, 0, offsetof(struct ix_histogram, buckets));
     h->min = UINT64_MAX;
+}
+
+void ix_segment_release_group(struct ix_segment *segment, struct ix_group_metrics *metrics)
+{
+    struct ix_group_metrics *removed = ix_segment_group(segment, IX_SEGMENT_REMOVED);
+    if (!removed || removed == metrics)
+        return; /* its place stays taken, its counts stay in the sums */
+    for (size_t c = 0; c < IX_C_COUNT; c++)
+        removed->counters[c] += metrics->counters[c];
+    for (size_t t = 0; t < IX_T_COUNT; t++) {
+        if (metrics->trends[t].count)
+            ix_histogram_merge(&removed->trends[t], &metrics->trends[t]);
+        clear(&metrics->trends[t]);
+    }
+    for (size_t r = 0; r < IX_SEGMENT_REASONS && metrics->reasons[r].text[0]; r++) {
+        uint8_t place = ix_group_metrics_reason(removed, metrics->reasons[r].text);
+        removed->reasons[place - 1].count += metrics->reasons[r].count - 1;
+    }
+    memset(metrics, 0, offsetof(struct ix_group_metrics, trends));
+    publish(metrics->group, IX_SEGMENT_VACANT, strlen(IX_SEGMENT_VACANT));
 }
 
 struct ix_dropout_metrics *ix_segment_dropout(struct ix_segment *segment, uint64_t id)

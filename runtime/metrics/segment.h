@@ -131,6 +131,7 @@ enum ix_row_flag {
     IX_ROW_DROP_PENDING = 4, /* dropout drop_id will drop it at drop_until_ns */
     IX_ROW_DROP_HELD = 8,    /* dropout drop_id keeps it away, until drop_until_ns */
     IX_ROW_PLANNED = 16,     /* the launch record starts it at planned_ns */
+    IX_ROW_GONE = 32,        /* deleted: a hole in its group, in no count */
 };
 
 /* One device; 128 bytes: two cache lines, of which a message touches the first. */
@@ -224,6 +225,16 @@ void ix_segment_unmap(struct ix_segment *segment);
 /* The metric set of a group: found, or taken from the free ones; NULL when all are taken, and for an id
  * without or with more than 63 bytes. Writer only. */
 struct ix_group_metrics *ix_segment_group(struct ix_segment *segment, const char *group);
+/* A group was removed: what it counted is added to the set of all removed ones (IX_SEGMENT_REMOVED), so that sums
+ * never go back, and its place can be taken again. Writer only. */
+#define IX_SEGMENT_REMOVED "~removed"
+void ix_segment_release_group(struct ix_segment *segment, struct ix_group_metrics *metrics);
+/* A place that was given back; it keeps its rank between used ones. */
+#define IX_SEGMENT_VACANT "~"
+static inline bool ix_segment_is_vacant(const struct ix_group_metrics *metrics)
+{
+    return metrics->group[0] == '~' && metrics->group[1] == '\0';
+}
 /* Found only. */
 const struct ix_group_metrics *ix_segment_find_group(const struct ix_segment *segment, const char *group);
 void ix_group_metrics_other_qos(struct ix_group_metrics *group, int qos, uint64_t response_ns,

@@ -83,7 +83,19 @@ static void compile_address(const struct ix_object *o, struct ix_connection_spec
     spec->tls = spec->tls || endpoint.tls;
 }
 
-static void compile_tls(const struct ix_object *o, struct ix_connection_spec *spec)
+/* A file that TLS needs. A model that came from nowhere (over REST) names those of the data folders only. */
+static void set_tls_file(struct ix_compiler *c, const struct ix_object *tls, const char *name, char **out)
+{
+    const char *text = ix_object_text(tls, name);
+    struct ix_error err;
+
+    if (text && !c->options->folder && ix_model_data_file(c->model, text, out, &err) < 0)
+        ix_object_fault(tls, name, "%s", err.text);
+    else if (text && c->options->folder)
+        set_text(out, text);
+}
+
+static void compile_tls(struct ix_compiler *c, const struct ix_object *o, struct ix_connection_spec *spec)
 {
     const json_t *json = ix_object_get(o, "tls");
     struct ix_object tls;
@@ -92,12 +104,13 @@ static void compile_tls(const struct ix_object *o, struct ix_connection_spec *sp
     if (!json_is_object(json))
         return;
     tls = ix_object_check(o->check, &ix_table_tls, json, "connection.tls", 0);
-    set_text(&spec->ca_file, ix_object_text(&tls, "ca"));
-    set_text(&spec->cert_file, ix_object_text(&tls, "cert"));
-    set_text(&spec->key_file, ix_object_text(&tls, "key"));
+    set_tls_file(c, &tls, "ca", &spec->ca_file);
+    set_tls_file(c, &tls, "cert", &spec->cert_file);
+    set_tls_file(c, &tls, "key", &spec->key_file);
     spec->insecure = ix_object_boolean(&tls, "insecure");
-    if (!spec->cert_file != !spec->key_file)
-        ix_object_fault(&tls, spec->cert_file ? "key" : "cert", "is missing: cert and key belong together");
+    if (!ix_object_text(&tls, "cert") != !ix_object_text(&tls, "key"))
+        ix_object_fault(&tls, ix_object_text(&tls, "cert") ? "key" : "cert",
+                        "is missing: cert and key belong together");
 }
 
 static void compile_reconnect(const struct ix_object *o, struct ix_reconnect_policy *policy)
@@ -308,7 +321,7 @@ void ix_compile_connection(struct ix_compiler *c, const json_t *json)
     struct ix_object o =
         ix_object_check(&c->check, &ix_table_connection, json, "connection", 1u << spec->protocol);
 
-    compile_tls(&o, spec);
+    compile_tls(c, &o, spec);
     spec->port = (uint16_t)ix_object_integer(&o, "port");
     compile_address(&o, spec);
     compile_reconnect(&o, &spec->reconnect);

@@ -85,6 +85,15 @@ void ix_script_subscription_close(struct ix_script *script, uint64_t id);
 bool ix_script_message(struct ix_script *script, uint64_t id, const struct ix_message *message,
                        uint64_t at_ns);
 
+/* ---- strategies ---- */
+
+/* {launch: [{name, description, settings: [{name, type, default, min, max, required, description}]}], dropout: […]}:
+ * the built-in ones and those in the folders of IOTIX_LUA_PATH. NULL on error; the caller owns it. */
+json_t *ix_script_strategies(struct ix_script *script, struct ix_error *err);
+/* Seconds from the first of `count` places to the last, or an upper bound; checks the settings as well. */
+int ix_script_strategy_duration(struct ix_script *script, const struct ix_strategy_spec *spec, uint64_t count,
+                                double *seconds, struct ix_error *err);
+
 /* ---- workers ---- */
 
 /* The hooks that the engine calls; valid as long as the script, which is freed after the engine. Also

@@ -5,12 +5,13 @@
 
 #include "device/record.h"
 
-enum ix_wire_down {                      /* controller → worker */
-                    IX_DOWN_HELLO = 1,   /* struct ix_hello */
-                    IX_DOWN_RECORD,      /* ix_record_pack; answered by IX_UP_ACK */
-                    IX_DOWN_EACH,        /* u64 ticket, str group, bytes function, u64 first, u64 count */
-                    IX_DOWN_DEVICE,      /* u64 ticket, str group, u64 index, bytes function */
-                    IX_DOWN_COMMAND,     /* u64 ticket, str group, u64 index, str name, str json */
+enum ix_wire_down {                    /* controller → worker */
+                    IX_DOWN_HELLO = 1, /* struct ix_hello */
+                    IX_DOWN_RECORD,    /* ix_record_pack; answered by IX_UP_ACK */
+                    IX_DOWN_EACH,      /* u64 ticket, str group, bytes function, u64 first, u64 count */
+                    IX_DOWN_DEVICE,    /* u64 ticket, str group, u64 index, bytes function */
+                    IX_DOWN_COMMAND,   /* u64 ticket, str group, u64 index, str name, str json */
+                    IX_DOWN_VALUES, /* u64 ticket, str group, u64 index: the result is {attribute: last value} */
                     IX_DOWN_ELIGIBLE,    /* u64 ticket, str group, bytes function ("" = all), u64 count */
                     IX_DOWN_SUBSCRIBE,   /* u64 ticket, u64 id, str topic, u8 qos, str username, str password,
                                             u32 count and the   targets; observers only. The result comes when

@@ -342,6 +342,27 @@ static void on_command(struct worker *w, struct ix_reader *in)
     free(json);
 }
 
+static void on_values(struct worker *w, struct ix_reader *in)
+{
+    uint64_t ticket = ix_read_u64(in);
+    char *group = ix_read_str(in);
+    struct ix_device *d = ix_device_find(w->engine, group, ix_read_u64(in));
+    struct ix_buf result;
+    ix_buf_init(&result, RESULT_MAX);
+    ix_buf_char(&result, '{');
+    for (size_t s = 0; d && s < ix_device_model(d)->attribute_count; s++) {
+        struct ix_value value;
+        if (!ix_device_value(d, s, &value) || value.kind == IX_V_NONE)
+            continue;
+        ix_buf_printf(&result, "%s%s", result.len > 1 ? "," : "", ix_device_model(d)->attributes[s].json_key);
+        ix_value_put_json(&result, &value);
+    }
+    ix_buf_char(&result, '}');
+    send_result(w, ticket, 0, "", result.data, result.len);
+    ix_buf_deinit(&result);
+    free(group);
+}
+
 static void on_eligible(struct worker *w, struct ix_reader *in)
 {
     uint64_t ticket = ix_read_u64(in);
@@ -486,6 +507,8 @@ static void on_frame(void *context, uint8_t type, const void *payload, size_t le
         on_device(w, &in);
     else if (type == IX_DOWN_COMMAND && devices)
         on_command(w, &in);
+    else if (type == IX_DOWN_VALUES && devices)
+        on_values(w, &in);
     else if (type == IX_DOWN_ELIGIBLE && devices)
         on_eligible(w, &in);
     else if (type == IX_DOWN_PACE && devices)

@@ -6,6 +6,7 @@
 local shortest = 0.001
 
 return {
+  doc = "a cascade that accelerates",
   settings = {
     delayMs = { type = "number", default = 1000, min = 0, doc = "milliseconds between the first two dropouts" },
     exponentBase = { type = "number", default = 1.5, min = 1, doc = "what each delay is divided by for the next" },

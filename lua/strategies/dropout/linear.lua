@@ -1,5 +1,6 @@
 -- A fixed delay between dropouts: at(k) = k × delayMs.
 return {
+  doc = "a fixed delay between dropouts",
   settings = {
     delayMs = { type = "number", default = 1000, min = 0, doc = "milliseconds between two dropouts" },
   },

@@ -1,5 +1,6 @@
 -- Independent failures within a time: at(k) = u(k) × durationMs, u(k) uniform in [0, 1), a pure function of k.
 return {
+  doc = "independent failures within a time",
   settings = {
     durationMs = { type = "number", default = 60000, min = 0, doc = "milliseconds within which the dropouts happen" },
   },

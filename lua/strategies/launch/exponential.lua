@@ -5,6 +5,7 @@
 --   at(k) = at(c) + (k − c) × maxDelayMs            beyond
 -- base^k is only computed up to c, so nothing overflows at any k.
 return {
+  doc = "a delay that grows from device to device",
   settings = {
     delayMs = { type = "number", default = 0, min = 0, doc = "milliseconds between the first two devices" },
     exponentBase = { type = "number", default = 1.5, min = 1, doc = "what each delay is multiplied by for the next" },

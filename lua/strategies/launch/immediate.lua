@@ -1,5 +1,6 @@
 -- All devices at once: at(k) = 0.
 return {
+  doc = "all devices at once",
   settings = {},
   new = function()
     return function()

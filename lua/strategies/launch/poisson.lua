@@ -6,6 +6,7 @@
 --   at(k) = u(k) × count ÷ rate,   u(k) uniform in [0, 1), a pure function of k.
 -- Devices therefore start in no order of their index, and the last one starts before T.
 return {
+  doc = "independent arrivals at a mean rate",
   settings = {
     rate = { type = "number", required = true, min = 1e-6, doc = "mean number of devices per second" },
   },

@@ -47,6 +47,7 @@ local function parse(settings, count)
 end
 
 return {
+  doc = "rates that change from stage to stage",
   settings = {
     stages = { type = "list", required = true, doc = "list of { duration, target }" },
   },

@@ -1,0 +1,287 @@
+/* The groups of a service and their devices, as far as no worker is needed: ids, holes, desired states. */
+#include "control/service_internal.h"
+
+#include "base/random.h"
+
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- names ---- */
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct named *)a)->id, ((const struct named *)b)->id);
+}
+
+static struct named *find_name(const struct ix_service *service, const char *id)
+{
+    struct named key = {.id = (char *)id};
+    struct named *const *found = tfind(&key, &service->names, compare_names);
+    return found ? *found : NULL;
+}
+
+static void add_name(struct ix_service *service, struct service_group *g, uint64_t index, const char *id)
+{
+    struct named *n = ix_malloc(sizeof *n);
+    *n = (struct named){ix_strdup(id), g, index};
+    tsearch(n, &service->names, compare_names);
+}
+
+static void drop_name(struct ix_service *service, const char *id)
+{
+    struct named *n = find_name(service, id);
+    if (!n)
+        return;
+    tdelete(n, &service->names, compare_names);
+    free(n->id);
+    free(n);
+}
+
+static const char *name_of(const struct service_group *g, uint64_t index)
+{
+    uint64_t place = index - g->names_base;
+    return index >= g->names_base && place < g->name_count && g->names[place][0] ? g->names[place] : NULL;
+}
+
+void ix_service_put_id(const struct service_group *g, uint64_t index, struct ix_buf *out)
+{
+    const char *name = name_of(g, index);
+    if (name)
+        ix_buf_str(out, name);
+    else
+        ix_id_pattern_render(&g->pattern, index, out);
+}
+
+bool ix_service_find_device(const struct ix_service *service, const char *id, struct device_ref *ref)
+{
+    const struct named *n = find_name(service, id);
+    if (n) {
+        *ref = (struct device_ref){n->group, n->index};
+        return !n->group->leaving;
+    }
+    size_t len = strlen(id);
+    for (struct service_group *g = service->groups; g; g = g->next) {
+        uint64_t index;
+        if (g->hidden || g->leaving || !ix_id_pattern_invert(&g->pattern, id, len, &index) ||
+            index >= g->count || name_of(g, index) || ix_service_is_gone(g, index))
+            continue;
+        *ref = (struct device_ref){g, index};
+        return true;
+    }
+    return false;
+}
+
+/* ---- sorted lists of indexes ---- */
+
+static size_t gone_place(const struct service_group *g, uint64_t index)
+{
+    size_t low = 0, high = g->gone_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (g->gone[middle] < index)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool ix_service_is_gone(const struct service_group *g, uint64_t index)
+{
+    size_t place = gone_place(g, index);
+    return place < g->gone_count && g->gone[place] == index;
+}
+
+static size_t order_place(const struct service_group *g, uint64_t index)
+{
+    size_t low = 0, high = g->order_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (g->orders[middle].index < index)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void ix_service_group_order(struct service_group *g, uint64_t index, bool started)
+{
+    size_t place = order_place(g, index);
+    if (place == g->order_count || g->orders[place].index != index) {
+        g->orders = ix_realloc(g->orders, (g->order_count + 1) * sizeof *g->orders);
+        memmove(&g->orders[place + 1], &g->orders[place], (g->order_count - place) * sizeof *g->orders);
+        g->order_count++;
+    }
+    g->orders[place] = (struct order){(uint32_t)index, started};
+}
+
+void ix_service_group_gone(struct ix_service *service, struct service_group *g, uint64_t index)
+{
+    size_t place = gone_place(g, index);
+    if (place < g->gone_count && g->gone[place] == index)
+        return;
+    g->gone = ix_realloc(g->gone, (g->gone_count + 1) * sizeof *g->gone);
+    memmove(&g->gone[place + 1], &g->gone[place], (g->gone_count - place) * sizeof *g->gone);
+    g->gone[place] = (uint32_t)index;
+    g->gone_count++;
+    place = order_place(g, index);
+    if (place < g->order_count && g->orders[place].index == index) {
+        memmove(&g->orders[place], &g->orders[place + 1], (g->order_count - place - 1) * sizeof *g->orders);
+        g->order_count--;
+    }
+    const char *name = name_of(g, index);
+    if (name) {
+        drop_name(service, name);
+        g->names[index - g->names_base][0] = '\0';
+    }
+}
+
+enum ix_device_status ix_service_rest_status(const struct service_group *g, uint64_t index)
+{
+    size_t place = order_place(g, index);
+    if (place < g->order_count && g->orders[place].index == index && !g->orders[place].started)
+        return IX_D_STOPPED;
+    return g->state == IX_STORE_STOPPED ? IX_D_STOPPED : IX_D_CREATED;
+}
+
+/* ---- groups ---- */
+
+struct service_group *ix_service_find_group(const struct ix_service *service, const char *id)
+{
+    for (struct service_group *g = service->groups; g; g = g->next)
+        if (strcmp(g->id, id) == 0)
+            return g;
+    return NULL;
+}
+
+struct service_group *ix_service_need_group(struct ix_service *service, const char *id,
+                                            struct ix_failure *failure)
+{
+    struct service_group *g = ix_service_find_group(service, id);
+    if (g && !g->hidden && !g->leaving)
+        return g;
+    ix_service_fail(failure, IX_FAILURE_UNKNOWN, "", "there is no group \"%.64s\"", id);
+    return NULL;
+}
+
+static void free_group(struct service_group *g)
+{
+    for (size_t i = 0; i < g->name_count; i++)
+        free(g->names[i]);
+    free(g->names);
+    free(g->created);
+    free(g->gone);
+    free(g->orders);
+    free(g->operation.strategy);
+    json_decref(g->connection);
+    json_decref(g->launch);
+    ix_id_pattern_deinit(&g->pattern);
+    free(g->pattern_text);
+    free(g->model);
+    free(g->id);
+    free(g);
+}
+
+/* A device that was added by itself may have an id that a pattern makes as well. */
+static int check_ids(const struct ix_service *service, const struct service_group *fresh,
+                     struct ix_error *err)
+{
+    for (const struct service_group *g = service->groups; g; g = g->next) {
+        if (!g->hidden && ix_id_pattern_collides(&g->pattern, &fresh->pattern))
+            return ix_fail(
+                err, -EEXIST,
+                "device ids of the pattern \"%s\" could collide with those of group \"%s\" (\"%s\"); choose "
+                "patterns with different beginnings",
+                fresh->pattern_text, g->id, g->pattern_text);
+        for (size_t i = 0; i < g->name_count; i++) {
+            uint64_t index;
+            if (ix_id_pattern_invert(&fresh->pattern, g->names[i], strlen(g->names[i]), &index) &&
+                index < fresh->count)
+                return ix_fail(err, -EEXIST,
+                               "device \"%s\" exists already, and the pattern \"%s\" would make it again",
+                               g->names[i], fresh->pattern_text);
+        }
+    }
+    return 0;
+}
+
+struct service_group *ix_service_add_group(struct ix_service *service, const struct ix_store_group *s,
+                                           struct ix_error *err)
+{
+    struct service_group *g = ix_calloc(1, sizeof *g);
+    g->id = ix_strdup(s->id);
+    g->hidden = s->hidden;
+    g->model = ix_strdup(s->model);
+    g->count = (uint64_t)s->count;
+    g->pattern_text = ix_strdup(s->pattern);
+    g->connection = s->connection[0] ? json_loads(s->connection, 0, NULL) : NULL;
+    g->names_base = (uint64_t)s->names_base;
+    g->created_ms = s->created_ms;
+    g->state = s->state;
+    g->launch = s->launch[0] ? json_loads(s->launch, 0, NULL) : NULL;
+    int code = ix_id_pattern_compile(&g->pattern, s->pattern, s->id, err);
+    if (code == 0 && !g->hidden)
+        code = check_ids(service, g, err);
+    if (code < 0) {
+        free_group(g);
+        return NULL;
+    }
+    struct service_group **end = &service->groups;
+    while (*end)
+        end = &(*end)->next;
+    *end = g;
+    service->group_count += !g->hidden;
+    return g;
+}
+
+void ix_service_drop_group(struct ix_service *service, struct service_group *g)
+{
+    struct service_group **at = &service->groups;
+    while (*at != g)
+        at = &(*at)->next;
+    *at = g->next;
+    service->group_count -= !g->hidden;
+    for (size_t i = 0; i < g->name_count; i++)
+        if (g->names[i][0])
+            drop_name(service, g->names[i]);
+    free_group(g);
+}
+
+void ix_service_groups_free(struct ix_service *service)
+{
+    while (service->groups)
+        ix_service_drop_group(service, service->groups);
+}
+
+void ix_service_group_joined(struct ix_service *service, struct service_group *g, const char *name,
+                             int64_t created_ms)
+{
+    g->names = ix_realloc(g->names, (g->name_count + 1) * sizeof *g->names);
+    g->created = ix_realloc(g->created, (g->name_count + 1) * sizeof *g->created);
+    g->names[g->name_count] = ix_strdup(name);
+    g->created[g->name_count++] = created_ms;
+    if (g->names_base + g->name_count > g->count)
+        g->count = g->names_base + g->name_count;
+    if (name[0])
+        add_name(service, g, g->names_base + g->name_count - 1, name);
+}
+
+/* ---- counts ---- */
+
+void ix_service_group_counts(struct ix_service *service, const struct service_group *g,
+                             struct ix_totals *totals)
+{
+    if (g->at_work) {
+        ix_fleet_counts(service->fleet, g->id, totals);
+        return;
+    }
+    memset(totals, 0, offsetof(struct ix_totals, trends));
+    uint64_t stopped = g->state == IX_STORE_STOPPED ? ix_service_alive(g) : 0;
+    for (size_t i = 0; i < g->order_count && g->state != IX_STORE_STOPPED; i++)
+        stopped += !g->orders[i].started;
+    totals->count = ix_service_alive(g);
+    totals->by_status[IX_D_STOPPED] = (int64_t)stopped;
+    totals->by_status[IX_D_CREATED] = (int64_t)(totals->count - stopped);
+}

@@ -1,0 +1,184 @@
+/* Pages of devices. Without a status the page's place follows from the groups' sizes; with one, rows are looked
+ * through in pieces, so that the loop turns in between. */
+#include "control/service_internal.h"
+
+#include <stdlib.h>
+
+#define PIECE 8192 /* devices looked at in one turn of the loop: under 1 ms */
+
+struct listing {
+    struct wait *wait;
+    struct ix_service *service;
+    struct ix_device_filter filter;
+    char *group, *model;
+    char *at_group; /* where the search stands */
+    uint64_t at_index;
+    uint64_t skip;  /* of those that fit, before the page */
+    uint64_t total; /* that fit; with a status: by the counts, since nobody looks further than the page */
+    json_t *items;
+};
+
+static bool fits(const struct listing *l, const struct service_group *g)
+{
+    if (g->leaving || (l->group && (g->hidden || strcmp(g->id, l->group) != 0)))
+        return false;
+    return !l->model || strcmp(g->model, l->model) == 0;
+}
+
+static bool has_status(struct ix_service *service, const struct service_group *g, uint64_t index, int status)
+{
+    const struct ix_device_row *row = g->at_work ? ix_fleet_row(service->fleet, g->id, index, NULL) : NULL;
+    return status == (row ? row->status : (int)ix_service_rest_status(g, index));
+}
+
+static void add(struct listing *l, struct service_group *g, uint64_t index)
+{
+    struct device_ref ref = {g, index};
+    json_array_append_new(l->items, ix_service_view_device(l->service, &ref));
+}
+
+static void count_all(struct listing *l)
+{
+    struct ix_totals now;
+    for (const struct service_group *g = l->service->groups; g; g = g->next) {
+        if (!fits(l, g))
+            continue;
+        ix_service_group_counts(l->service, g, &now);
+        int64_t n = l->filter.status < 0 ? (int64_t)now.count : now.by_status[l->filter.status];
+        l->total += n > 0 ? (uint64_t)n : 0;
+    }
+}
+
+static void finish(struct listing *l)
+{
+    uint64_t shown = json_array_size(l->items);
+    if (l->filter.offset + shown > l->total) /* states moved between counting and looking */
+        l->total = l->filter.offset + shown;
+    ix_service_answer(l->wait,
+                      json_pack("{s:O, s:I, s:I, s:I, s:b}", "items", l->items, "total", (json_int_t)l->total,
+                                "offset", (json_int_t)l->filter.offset, "limit", (json_int_t)l->filter.limit,
+                                "hasMore", l->filter.offset + shown < l->total));
+    l->wait = NULL;
+}
+
+static void free_listing(struct listing *l)
+{
+    json_decref(l->items);
+    free(l->group);
+    free(l->model);
+    free(l->at_group);
+    free(l);
+}
+
+/* ---- the page alone ---- */
+
+static void take_page(struct listing *l)
+{
+    for (struct service_group *g = l->service->groups; g && json_array_size(l->items) < l->filter.limit;
+         g = g->next) {
+        if (!fits(l, g))
+            continue;
+        if (l->skip >= ix_service_alive(g)) {
+            l->skip -= ix_service_alive(g);
+            continue;
+        }
+        /* The index of the device of that rank: holes before it push it on. */
+        uint64_t index = l->skip;
+        size_t hole = 0;
+        for (; hole < g->gone_count && g->gone[hole] <= index; hole++)
+            index++;
+        l->skip = 0;
+        for (; index < g->count && json_array_size(l->items) < l->filter.limit; index++) {
+            if (hole < g->gone_count && g->gone[hole] == index)
+                hole++;
+            else
+                add(l, g, index);
+        }
+    }
+    finish(l);
+    free_listing(l);
+}
+
+/* ---- with a status ---- */
+
+static void look_on(void *context);
+
+/* Goes on in group `g`; true: the page is full, or the piece. */
+static bool look_through(struct listing *l, struct service_group *g, uint64_t *left)
+{
+    for (; l->at_index < g->count; l->at_index++) {
+        if (json_array_size(l->items) == l->filter.limit || *left == 0)
+            return true;
+        --*left;
+        if (ix_service_is_gone(g, l->at_index) || !has_status(l->service, g, l->at_index, l->filter.status))
+            continue;
+        if (l->skip)
+            l->skip--;
+        else
+            add(l, g, l->at_index);
+    }
+    return false;
+}
+
+/* Whole groups without a device of that status need not be looked through. */
+static bool may_have(struct listing *l, const struct service_group *g)
+{
+    struct ix_totals now;
+    ix_service_group_counts(l->service, g, &now);
+    return now.by_status[l->filter.status] > 0;
+}
+
+static void look_on(void *context)
+{
+    struct listing *l = context;
+    uint64_t left = PIECE;
+    struct service_group *g = l->service->stopping ? NULL : l->service->groups;
+    if (l->service->stopping) {
+        ix_service_refuse_text(l->wait, IX_FAILURE_UNAVAILABLE, "the service is ending");
+        free_listing(l);
+        return;
+    }
+    while (g && l->at_group && strcmp(g->id, l->at_group) != 0)
+        g = g->next;
+    if (l->at_group && !g) /* it was deleted meanwhile: what was found so far is the page */
+        g = NULL;
+    for (; g; g = g->next) {
+        bool goes_on = l->at_group && strcmp(g->id, l->at_group) == 0;
+        if (!goes_on) {
+            if (!fits(l, g) || !may_have(l, g))
+                continue;
+            free(l->at_group);
+            l->at_group = ix_strdup(g->id);
+            l->at_index = 0;
+        }
+        if (!look_through(l, g, &left))
+            continue;
+        if (json_array_size(l->items) < l->filter.limit) {
+            ix_loop_defer(l->service->loop, look_on, l);
+            return;
+        }
+        break;
+    }
+    finish(l);
+    free_listing(l);
+}
+
+void ix_service_devices(struct ix_service *service, const struct ix_device_filter *filter,
+                        ix_service_done *done, void *context)
+{
+    struct wait *w = ix_service_wait(service, done, context);
+    if (!w)
+        return;
+    struct listing *l = ix_calloc(1, sizeof *l);
+    *l = (struct listing){.wait = w, .service = service, .filter = *filter, .skip = filter->offset};
+    if (l->filter.limit > IX_SERVICE_PAGE_MAX)
+        l->filter.limit = IX_SERVICE_PAGE_MAX;
+    l->group = filter->group ? ix_strdup(filter->group) : NULL;
+    l->model = filter->model ? ix_strdup(filter->model) : NULL;
+    l->items = json_array();
+    count_all(l);
+    if (filter->status < 0 || l->filter.limit == 0)
+        take_page(l);
+    else
+        look_on(l);
+}
