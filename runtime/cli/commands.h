@@ -13,6 +13,7 @@ extern const struct ix_subcommand ix_subcommands[]; /* name NULL ends */
 
 int ix_command_plan(int argc, char **argv);
 int ix_command_run(int argc, char **argv);
+int ix_command_serve(int argc, char **argv);
 int ix_command_bench(int argc, char **argv);
 int ix_command_model(int argc, char **argv);
 int ix_command_lua(int argc, char **argv);

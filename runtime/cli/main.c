@@ -22,6 +22,8 @@ static int command_help(int argc, char **argv);
 const struct ix_subcommand ix_subcommands[] = {
     {"run", "run a scenario: progress, summary, verdict, exit code for CI", ix_command_run},
     {"plan", "what a run needs against what this host allows, with the exact fix", ix_command_plan},
+    {"serve", "REST services, metrics and the live page: the device engine on http://localhost:8080",
+     ix_command_serve},
     {"bench", "one-line load in the words of MQTT bench tools: conn, pub, sub", ix_command_bench},
     {"report", "the runs there were; summary and reports of one of them", ix_command_report},
     {"model", "check device models, print their JSON schema", ix_command_model},

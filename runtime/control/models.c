@@ -218,7 +218,8 @@ static int parse(const struct ix_models_config *config, const char *text, size_t
     struct ix_model_options options = {.folder = folder,
                                        .allowed_env = config->allowed_env,
                                        .allowed_env_count = config->allowed_env_count,
-                                       .lenient = config->lenient};
+                                       .lenient = config->lenient,
+                                       .foreign = config->find_child && !folder};
     struct ix_faults faults;
     ix_faults_init(&faults);
     struct ix_model *model = ix_model_parse(text, len, &options, &faults);
@@ -324,7 +325,8 @@ static int compile(const struct ix_models_config *config, const json_t *json,
     struct ix_model_options options = {.folder = found->folder,
                                        .allowed_env = config->allowed_env,
                                        .allowed_env_count = config->allowed_env_count,
-                                       .lenient = config->lenient};
+                                       .lenient = config->lenient,
+                                       .foreign = config->find_child && !found->folder};
     struct ix_faults faults;
     ix_faults_init(&faults);
     found->model = ix_model_compile(merged, &options, &faults);
@@ -377,7 +379,8 @@ int ix_models_compile(const struct ix_models_config *config, const char *text, s
     struct ix_model_options options = {.folder = folder,
                                        .allowed_env = config->allowed_env,
                                        .allowed_env_count = config->allowed_env_count,
-                                       .lenient = config->lenient};
+                                       .lenient = config->lenient,
+                                       .foreign = !folder};
     struct document d = {0};
     memset(found, 0, sizeof *found);
     struct ix_model *model = ix_model_parse(text, len, &options, faults);

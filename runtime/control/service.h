@@ -157,7 +157,7 @@ void ix_service_device_command(struct ix_service *service, const char *id, const
 
 /* ---- groups ----
  * A group: groupId modelId idPattern createdAt deviceCount devicesCreated devicesStarted devicesStopped status
- * counts{by status} connected operation{kind: start|stop|dropout, strategy, done, total, status, startedAt} or
+ * byStatus{} connected operation{operation: start|stop|dropout, strategy, done, total, status, estimatedDurationMs, startedAt} or
  * null. `status`: created, started, stopped. */
 
 json_t *ix_service_groups(struct ix_service *service); /* array, in order of creation */

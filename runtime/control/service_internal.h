@@ -44,7 +44,8 @@ struct operation { /* the last one of a group, for its progress */
     enum operation_kind kind;
     char *strategy;
     uint64_t total, done;
-    uint64_t end_ns; /* when the last device's turn has come */
+    uint64_t duration_ns; /* that its strategy takes */
+    uint64_t end_ns;      /* when the last device's turn has come */
     int64_t started_ms;
     uint64_t dropout;
     bool is_over, is_cancelled;

@@ -20,6 +20,7 @@ void ix_service_operation_set(struct ix_service *service, struct service_group *
         .kind = kind,
         .strategy = ix_strdup(strategy),
         .total = total,
+        .duration_ns = duration_ns,
         .end_ns = ix_clock_now(&service->loop->clock) + duration_ns + IX_S,
         .started_ms = ix_service_wall_ms(service),
         .told = UINT64_MAX,

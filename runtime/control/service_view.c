@@ -20,12 +20,13 @@ static json_t *operation_of(struct ix_service *service, struct service_group *g)
     ix_service_operation_update(service, g);
     if (o->kind == OPERATION_NONE)
         return json_null();
-    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:o}", "kind", kinds[o->kind], "strategy", o->strategy,
-                     "done", (json_int_t)o->done, "total", (json_int_t)o->total, "status",
+    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:I, s:o}", "operation", kinds[o->kind], "strategy",
+                     o->strategy, "done", (json_int_t)o->done, "total", (json_int_t)o->total, "status",
                      o->is_cancelled ? "cancelled"
                      : o->is_over    ? "done"
                                      : "running",
-                     "startedAt", ix_service_time(o->started_ms));
+                     "estimatedDurationMs", (json_int_t)(o->duration_ns / 1000000), "startedAt",
+                     ix_service_time(o->started_ms));
 }
 
 json_t *ix_service_view_group(struct ix_service *service, struct service_group *g)
@@ -42,11 +43,26 @@ json_t *ix_service_view_group(struct ix_service *service, struct service_group *
         "{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:o}", "groupId", g->id, "modelId", g->model,
         "idPattern", g->pattern_text, "createdAt", ix_service_time(g->created_ms), "deviceCount",
         (json_int_t)now.count, "devicesCreated", (json_int_t)now.count, "devicesStarted", started,
-        "devicesStopped", (json_int_t)now.by_status[IX_D_STOPPED], "status", states[g->state], "counts",
+        "devicesStopped", (json_int_t)now.by_status[IX_D_STOPPED], "status", states[g->state], "byStatus",
         counts, "connected", (json_int_t)now.connected, "operation", operation_of(service, g));
     if (g->launch)
         json_object_set(view, "launch", g->launch);
     return view;
+}
+
+json_t *ix_service_groups(struct ix_service *service)
+{
+    json_t *list = json_array();
+    for (struct service_group *g = service->groups; g; g = g->next)
+        if (!g->hidden && !g->leaving)
+            json_array_append_new(list, ix_service_view_group(service, g));
+    return list;
+}
+
+json_t *ix_service_group(struct ix_service *service, const char *id, struct ix_failure *failure)
+{
+    struct service_group *g = ix_service_need_group(service, id, failure);
+    return g ? ix_service_view_group(service, g) : NULL;
 }
 
 /* The instant of a worker's monotonic clock as wall time. */

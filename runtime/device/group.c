@@ -97,7 +97,8 @@ static int parse_model(struct ix_group *group, const struct ix_group_spec *spec,
     struct ix_model_options options = {.folder = spec->model_folder,
                                        .allowed_env = config->allowed_env,
                                        .allowed_env_count = config->allowed_env_count,
-                                       .lenient = true};
+                                       .lenient = true,
+                                       .foreign = !spec->model_folder};
     struct ix_faults faults;
     ix_faults_init(&faults);
     group->model = ix_model_parse(spec->model, strlen(spec->model), &options, &faults);

@@ -83,15 +83,15 @@ static void compile_address(const struct ix_object *o, struct ix_connection_spec
     spec->tls = spec->tls || endpoint.tls;
 }
 
-/* A file that TLS needs. A model that came from nowhere (over REST) names those of the data folders only. */
+/* A file that TLS needs. A model that came from nowhere names those of the data folders only. */
 static void set_tls_file(struct ix_compiler *c, const struct ix_object *tls, const char *name, char **out)
 {
     const char *text = ix_object_text(tls, name);
     struct ix_error err;
 
-    if (text && !c->options->folder && ix_model_data_file(c->model, text, out, &err) < 0)
+    if (text && c->options->foreign && ix_model_data_file(c->model, text, out, &err) < 0)
         ix_object_fault(tls, name, "%s", err.text);
-    else if (text && c->options->folder)
+    else if (text && !c->options->foreign)
         set_text(out, text);
 }
 

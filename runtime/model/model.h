@@ -206,6 +206,7 @@ struct ix_model_options {
     const char *const *allowed_env;
     size_t allowed_env_count;
     bool lenient; /* unknown keys are warnings (REST) */
+    bool foreign; /* came from nowhere (REST): names files of the data folders only */
 };
 
 /* The JSON of a model's text, not checked; texts may hold NUL. Moves `text` past a byte order mark. */
