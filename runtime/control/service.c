@@ -104,6 +104,12 @@ static char *join(const char *const *items, size_t count)
     return text;
 }
 
+static void on_record_failed(void *context, int code, const char *message)
+{
+    (void)context, (void)code;
+    ix_log(IX_LOG_ERROR, "%s", message);
+}
+
 static void make_fleet(struct ix_service *service)
 {
     static const struct ix_workers_events events = {on_worker_ready, on_worker_frame, on_worker_lost,
@@ -130,6 +136,7 @@ static void make_fleet(struct ix_service *service)
         .connect_rate = service->config.connect_rate,
         .seed = service->seed,
         .done = ix_service_fleet_done,
+        .failed = on_record_failed,
         .context = service,
     };
     service->fleet = ix_fleet_new(&fleet);

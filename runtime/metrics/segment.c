@@ -281,6 +281,23 @@ static void clear(struct ix_histogram *h)
     h->min = UINT64_MAX;
 }
 
+/* Times of one QoS into a set that may have another one as its own. */
+static void merge_qos(struct ix_group_metrics *into, uint8_t qos, const struct ix_histogram *response,
+                      const struct ix_histogram *service)
+{
+    struct ix_qos_trends *to = &into->others[qos];
+    if (into->qos == qos + 1) {
+        ix_histogram_merge(&into->trends[IX_T_RESPONSE], response);
+        ix_histogram_merge(&into->trends[IX_T_SERVICE], service);
+        return;
+    }
+    if (!(into->other_qos >> qos & 1))
+        to->response.min = to->service.min = UINT64_MAX;
+    into->other_qos |= (uint8_t)(1 << qos);
+    ix_histogram_merge(&to->response, response);
+    ix_histogram_merge(&to->service, service);
+}
+
 void ix_segment_release_group(struct ix_segment *segment, struct ix_group_metrics *metrics)
 {
     struct ix_group_metrics *removed = ix_segment_group(segment, IX_SEGMENT_REMOVED);
@@ -288,11 +305,28 @@ void ix_segment_release_group(struct ix_segment *segment, struct ix_group_metric
         return; /* its place stays taken, its counts stay in the sums */
     for (size_t c = 0; c < IX_C_COUNT; c++)
         removed->counters[c] += metrics->counters[c];
+    if (!removed->qos)
+        removed->qos = metrics->qos;
+    for (uint8_t q = 0; q < IX_ARRAY_LEN(metrics->others); q++) {
+        struct ix_qos_trends *from = &metrics->others[q];
+        if (!(metrics->other_qos >> q & 1))
+            continue;
+        merge_qos(removed, q, &from->response, &from->service);
+        clear(&from->response);
+        clear(&from->service);
+    }
+    if (metrics->qos && metrics->qos != removed->qos) {
+        merge_qos(removed, (uint8_t)(metrics->qos - 1), &metrics->trends[IX_T_RESPONSE],
+                  &metrics->trends[IX_T_SERVICE]);
+        clear(&metrics->trends[IX_T_RESPONSE]);
+        clear(&metrics->trends[IX_T_SERVICE]);
+    }
     for (size_t t = 0; t < IX_T_COUNT; t++) {
         if (metrics->trends[t].count)
             ix_histogram_merge(&removed->trends[t], &metrics->trends[t]);
         clear(&metrics->trends[t]);
     }
+    metrics->qos = metrics->other_qos = 0;
     for (size_t r = 0; r < IX_SEGMENT_REASONS && metrics->reasons[r].text[0]; r++) {
         uint8_t place = ix_group_metrics_reason(removed, metrics->reasons[r].text);
         removed->reasons[place - 1].count += metrics->reasons[r].count - 1;
