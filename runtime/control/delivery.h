@@ -12,7 +12,7 @@
 
 #include <jansson.h>
 
-#define IX_DELIVERY_WORST 20 /* devices that are listed */
+#define IX_DELIVERY_WORST 100 /* devices that are listed */
 
 /* How the observers fared. */
 struct ix_delivery_facts {

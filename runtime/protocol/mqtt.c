@@ -47,6 +47,7 @@ static int mqtt_open(struct ix_loop *loop, const struct ix_connection_spec *spec
     transport->version = spec->mqtt_version == 5 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311;
     transport->keepalive_s = spec->keep_alive_s;
     transport->clean_session = spec->clean_session;
+    transport->receive_maximum = spec->receive_maximum;
     int rc = 0;
     if (spec->tls)
         rc = ix_mqtt_tls_new(spec, &transport->target, &transport->tls, err);
@@ -99,6 +100,8 @@ static int configure(struct ix_mqtt_link *link, const struct ix_identity *identi
     mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION, transport->version);
     mosquitto_int_option(client, MOSQ_OPT_TCP_NODELAY, 1);
     mosquitto_int_option(client, MOSQ_OPT_SEND_MAXIMUM, NO_LIMIT);
+    if (transport->receive_maximum > 0)
+        mosquitto_int_option(client, MOSQ_OPT_RECEIVE_MAXIMUM, transport->receive_maximum);
     if (transport->tls != NULL) {
         mosquitto_int_option(client, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0);
         mosquitto_void_option(client, MOSQ_OPT_SSL_CTX, transport->tls);

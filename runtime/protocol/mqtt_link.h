@@ -27,6 +27,7 @@ struct ix_mqtt_transport {
     unsigned max_pending; /* publishes of a link that may wait for a full socket */
     int version;          /* 4 or 5 */
     int keepalive_s;
+    uint16_t receive_maximum; /* 0: the library's */
     bool clean_session;
     bool released;
 };

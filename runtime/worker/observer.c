@@ -325,6 +325,7 @@ void ix_observer_subscribe(struct ix_observer *observer, const struct ix_observe
         .session_expiry_s = s->is_ledger ? LEDGER_SESSION_S : 0,
         .connect_timeout_ns = 10 * IX_S,
         .max_inflight = 20,
+        .receive_maximum = UINT16_MAX, /* the broker's window must not be what we measure */
     };
     o->username = ix_strdup(s->username);
     o->password = ix_strdup(s->password);
