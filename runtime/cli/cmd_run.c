@@ -31,7 +31,7 @@ static int parse_data_limit(const char *text, uint64_t *bytes, struct ix_error *
 int ix_command_run(int argc, char **argv)
 {
     struct ix_run_config config = {0};
-    struct ix_option_list settings = {0}, outputs = {0}, allowed_env = {0};
+    struct ix_option_list settings = {0}, outputs = {0}, allowed_env = {0}, observe = {0};
     uint64_t workers = 1, interval = IX_S;
     const char *seed = NULL, *connect_rate = NULL, *data_limit = NULL;
     bool quiet = false, workers_given = false;
@@ -70,6 +70,15 @@ int ix_command_run(int argc, char **argv)
          "what the journals of all runs may take there: the oldest make room; one run may have a quarter "
          "(default: 1GiB)",
          &data_limit, NULL},
+        {"--observe", 0, IX_OPT_LIST, "FILTER",
+         "accounts for every message to these topics with an observer of its own: delivered, lost, doubled, "
+         "reordered (repeatable; '#': all; as t:observe)",
+         &observe, NULL},
+        {"--observers", 0, IX_OPT_COUNT, "N",
+         "observer processes; more than one share the subscription (default: 1)", &config.observers, NULL},
+        {"--late-after", 0, IX_OPT_TIME, "TIME",
+         "with --observe: later than this after they were due, messages count as late", &config.late_after_ns,
+         NULL},
         {"--quiet", 'q', IX_OPT_FLAG, NULL, "no progress", &quiet, NULL},
     };
     const struct ix_command_line line = {.usage = "iotix run FILE.lua [options]",
@@ -93,6 +102,11 @@ int ix_command_run(int argc, char **argv)
         ;
     else if (values && data_limit && parse_data_limit(data_limit, &config.data_limit, &err) < 0)
         ;
+    else if (values &&
+             (config.observers > 64 || (!observe.count && (config.observers || config.late_after_ns))))
+        ix_fail(&err, -EINVAL,
+                config.observers > 64 ? "--observers must be 1 to 64"
+                                      : "--observers and --late-after want --observe FILTER");
     else if (values && interval < 100 * IX_MS)
         ix_fail(&err, -EINVAL, "--interval must be 100ms or more");
     else if (values)
@@ -110,6 +124,8 @@ int ix_command_run(int argc, char **argv)
     config.allowed_env_count = allowed_env.count;
     config.outputs = outputs.items;
     config.output_count = outputs.count;
+    config.observe = observe.items;
+    config.observe_count = observe.count;
     config.interval_ns = interval;
     config.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
     if (!quiet) {

@@ -62,6 +62,9 @@ int ix_op_metric_get(struct ix_run *run, const json_t *args, uint64_t ticket, js
     ix_run_measure(run);
     if (ix_snapshot_metric(&run->now, name, tags, view)) {
         *result = view_to_json(view);
+    } else if (strncmp(name, "delivery.", 9) == 0 && ix_metric_find(name)) {
+        code = ix_fail(err, -ENOENT,
+                       "\"%s\" has no value: nothing observes this run; t:observe does, or --observe", name);
     } else {
         char suggestion[512];
         suggest_metric(&run->now, name, suggestion, sizeof suggestion);

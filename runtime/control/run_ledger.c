@@ -150,6 +150,10 @@ static void on_poll(struct ix_wheel_entry *entry, uint64_t now_ns);
 int ix_run_observe(struct ix_run *run, const struct ix_observe *spec, uint64_t ticket,
                    void (*opened)(struct ix_run *run, int code, const char *message), struct ix_error *err)
 {
+    if (run->ledger && run->config.observe_count) { /* the command line asked for it, in its own way */
+        ix_run_complete(run, ticket, 0, json_object(), "");
+        return 0;
+    }
     int code = check(run, spec, err);
     if (code < 0)
         return code;

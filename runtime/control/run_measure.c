@@ -87,6 +87,7 @@ int ix_run_metric_add(struct ix_run *run, const char *kind_text, const char *nam
 void ix_run_measure(struct ix_run *run)
 {
     ix_fleet_snapshot(run->fleet, &run->now);
+    run->now.observed = run->now.observed || run->ledger;
     for (size_t i = 0; i < run->own_metric_count; i++)
         ix_snapshot_add_custom(&run->now, &run->own_metrics[i]);
     run->result.own_fault = run->now.all.counters[IX_C_NEVER_SENT_LATE];

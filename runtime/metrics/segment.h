@@ -68,7 +68,7 @@ extern const char
 /* Messages that came due and were not sent. */
 static inline bool ix_counter_is_never_sent(enum ix_counter counter)
 {
-    return counter >= IX_C_NEVER_SENT_OFFLINE && counter <= IX_C_NEVER_SENT_ERROR;
+    return counter >= IX_C_NEVER_SENT_OFFLINE && counter <= IX_C_NEVER_SENT_LATE;
 }
 
 enum ix_trend {
