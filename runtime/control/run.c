@@ -226,32 +226,10 @@ static void begin(struct ix_run *run)
     }
 }
 
-static void on_observed(struct ix_run *run, int code, const char *message)
-{
-    if (code < 0)
-        ix_run_fail(run, IX_EXIT_CONFIGURATION, message);
-    else
-        begin(run);
-}
-
 /* What the command line asks for comes before the scenario. */
 static void on_broker(struct ix_run *run)
 {
-    const struct ix_run_config *config = &run->config;
-    struct ix_observe spec = {.topics = (char **)config->observe,
-                              .topic_count = config->observe_count,
-                              .qos = 2,
-                              .observers = config->observers ? config->observers : 1,
-                              .late_ns = config->late_after_ns,
-                              .settle_ns = IX_SETTLE_NS,
-                              .field = IX_MARK_FIELD,
-                              .username = "",
-                              .password = ""};
-    struct ix_error err;
-    if (config->observe_count == 0 || config->plan)
-        begin(run);
-    else if (ix_run_observe(run, &spec, 0, on_observed, &err) < 0)
-        ix_run_fail(run, IX_EXIT_CONFIGURATION, err.text);
+    ix_run_observe_first(run, begin);
 }
 
 /* ---- the beginning ---- */

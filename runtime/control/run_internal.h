@@ -124,6 +124,8 @@ struct ix_observe {
  * accounted for. Copies the spec. */
 int ix_run_observe(struct ix_run *run, const struct ix_observe *spec, uint64_t ticket,
                    void (*opened)(struct ix_run *run, int code, const char *message), struct ix_error *err);
+/* Opens what the command line asks for, if it does, then(run). A failure ends the run. */
+void ix_run_observe_first(struct ix_run *run, void (*then)(struct ix_run *run));
 bool ix_run_ledger_is_observer(const struct ix_run *run, uint32_t worker);
 /* Before the fleet is told: a worker must know what to mark before it has devices. */
 void ix_run_ledger_worker_ready(struct ix_run *run, uint32_t worker);

@@ -22,6 +22,7 @@ struct ix_run_ledger {
     enum ledger_phase phase;
     uint64_t ticket; /* of the scenario's call; 0: it has its answer */
     void (*opened)(struct ix_run *run, int code, const char *message); /* instead of a ticket */
+    void (*then)(struct ix_run *run); /* what waits for it, if the command line asked for it */
     uint32_t observers[IX_OBSERVERS_MAX];
     size_t observer_count;
     bool subscribed[IX_OBSERVERS_MAX];
@@ -173,6 +174,35 @@ int ix_run_observe(struct ix_run *run, const struct ix_observe *spec, uint64_t t
         l->observer_count += code == 0;
     }
     return code;
+}
+
+static void on_first(struct ix_run *run, int code, const char *message)
+{
+    if (code < 0)
+        ix_run_fail(run, IX_EXIT_CONFIGURATION, message);
+    else
+        run->ledger->then(run);
+}
+
+void ix_run_observe_first(struct ix_run *run, void (*then)(struct ix_run *run))
+{
+    const struct ix_run_config *config = &run->config;
+    struct ix_observe spec = {.topics = (char **)config->observe,
+                              .topic_count = config->observe_count,
+                              .qos = 2,
+                              .observers = config->observers ? config->observers : 1,
+                              .late_ns = config->late_after_ns,
+                              .settle_ns = IX_SETTLE_NS,
+                              .field = IX_MARK_FIELD,
+                              .username = "",
+                              .password = ""};
+    struct ix_error err;
+    if (config->observe_count == 0 || config->plan)
+        then(run);
+    else if (ix_run_observe(run, &spec, 0, on_first, &err) < 0)
+        ix_run_fail(run, IX_EXIT_CONFIGURATION, err.text);
+    else
+        run->ledger->then = then;
 }
 
 /* ---- what workers report ---- */

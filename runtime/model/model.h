@@ -125,7 +125,7 @@ struct ix_connection_spec {
     uint32_t session_expiry_s;   /* MQTT 5, default 0 */
     uint64_t connect_timeout_ns; /* default 10 s */
     unsigned max_inflight;       /* default 20 */
-    uint16_t receive_maximum; /* MQTT 5, not of models: unacknowledged messages that we take; 0: 20 */
+    uint16_t receive_maximum;    /* MQTT 5, not of models: unacknowledged messages that we take; 0: 20 */
     enum ix_queue_policy queue;
     unsigned queue_size;    /* messages of a device that may wait; 0: without a limit (IX_QUEUE_BLOCK) */
     bool catch_up;          /* what is late through iotix itself is sent all the same */
