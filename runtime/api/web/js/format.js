@@ -69,7 +69,13 @@ const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-dig
 const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 export const time = (t) => (t ? clock.format(new Date(t)) : DASH);
-export const dateTime = (t) => (t ? day.format(new Date(t)) : DASH);
+
+/** The time, with its day unless that is today. */
+export function dateTime(t) {
+  if (!t) return DASH;
+  const at = new Date(t);
+  return at.toDateString() === new Date().toDateString() ? clock.format(at) : day.format(at);
+}
 
 /** A telemetry value as text. */
 export function value(x) {

@@ -28,6 +28,12 @@ export function typed(text, type) {
   return Number.isFinite(number) ? number : text;
 }
 
+const ORDER = ["immediate", "linear", "batch", "exponential", "poisson", "random", "stages"];
+
+/** From the simple to the elaborate, people's own ones last. */
+const sorted = (list) => [...list].sort((a, b) => (ORDER.indexOf(a.name) + 99) % 99 - (ORDER.indexOf(b.name) + 99) % 99 ||
+  a.name.localeCompare(b.name));
+
 /** Hook: the strategies of a kind ("launch", "dropout"), the chosen one, its settings as the API takes them. */
 export function useStrategy(kind, first) {
   const [list, setList] = useState(null);
@@ -35,7 +41,7 @@ export function useStrategy(kind, first) {
   const [name, setName] = useState(first);
   const [values, setValues] = useState({});
   useEffect(() => {
-    api.strategies().then((all) => setList(all[kind] || []), setProblem);
+    api.strategies().then((all) => setList(sorted(all[kind] || [])), setProblem);
   }, []);
   const chosen = list?.find((s) => s.name === name) || null;
   const settings = chosen?.settings || [];
@@ -156,7 +162,10 @@ export function StrategyForm({ strategy, preview, problem }) {
 }
 
 /** The first sentence, without the formula behind it. */
-const brief = (text) => text.split(/[.:]\s|:\s*at\(k\)/)[0].replace(/\.$/, "");
+function brief(text) {
+  const first = text.split(/[.:]\s|:\s*at\(k\)/)[0].replace(/\.$/, "");
+  return first.charAt(0).toUpperCase() + first.slice(1);
+}
 
 /** The curve of what will happen, with the answer to "how long, how fast". */
 export function Preview({ strategy, preview, what, count }) {

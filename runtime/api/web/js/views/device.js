@@ -8,7 +8,7 @@ import { toast } from "../store.js";
 import { typed } from "../strategy.js";
 import { Confirm, Field, Head, ProblemBox, Select, State, useLoad } from "../ui.js";
 
-const SPARK = [{ label: "value", colour: "--line-a", fill: true }];
+const SPARK = [{ label: "value", colour: "--line-a", fill: true, steps: true }];
 const KEPT = 300;
 
 /** A value may come alone or with its instant: 21.5, or {value: 21.5, timestamp: …}. */

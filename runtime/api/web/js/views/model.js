@@ -45,26 +45,31 @@ function useCheck(text) {
     };
   }, [settled]);
   if (place.fault) return { faults: [{ ...place.fault, path: "" }], warnings: [], sure: true };
-  const faults = (answer.errors || []).map((e) => ({ ...e, line: lineOf(place.lines, e.path) }))
+  const placed = (list, warning) => (list || []).map((e) => ({ ...e, warning, line: lineIn(place.lines, e) }))
     .sort((a, b) => a.line - b.line);
-  return { faults, warnings: answer.warnings || [], problem: answer.problem, sure: answer.text === text };
+  return { faults: placed(answer.errors), warnings: placed(answer.warnings, true), problem: answer.problem,
+    sure: answer.text === text };
 }
+
+/** By the path; a fault of the text itself names its line in words. */
+function lineIn(lines, { path, message }) {
+  const named = path ? null : /\bline (\d+)/.exec(message);
+  return named ? Number(named[1]) - 1 : lineOf(lines, path);
+}
+
+const Messages = ({ list, goTo }) => html`<ul class="faults">${list.map((f) => html`<li key=${`${f.path}${f.message}`}
+  class=${f.warning ? "warn" : ""}><button type="button" onClick=${() => goTo(f.line)}>
+    <b>Line ${f.line + 1}${f.path ? `, ${f.path}` : ""}</b><br />${f.message}</button></li>`)}</ul>`;
 
 function Faults({ id, check, goTo }) {
   const { faults, warnings, sure } = check;
   let words = "Checking…";
-  if (sure) words = faults.length ? format.plural(faults.length, "fault") : "No faults";
+  if (sure) words = [format.plural(faults.length, "fault"), warnings.length ? format.plural(warnings.length, "warning") : null]
+    .filter(Boolean).join(", ").replace(/^0 faults/, "No faults");
   return html`<section class="card" aria-labelledby=${id}><h2 id=${id} aria-live="polite">${words}</h2>
     <div class="stack tight">
-      ${faults.length
-        ? html`<ul class="faults">${faults.map((f) => html`<li key=${`${f.path}${f.message}`}>
-            <button type="button" onClick=${() => goTo(f.line)}><b>Line ${f.line + 1}${f.path ? `, ${f.path}` : ""}</b><br />
-              ${f.message}</button></li>`)}</ul>`
-        : null}
-      ${warnings.length
-        ? html`<div class="note-box">Worth a look:<ul>${warnings.map((w) => html`<li>${w.path
-            ? html`<code>${w.path}</code>: ` : null}${w.message || w}</li>`)}</ul></div>`
-        : null}
+      ${faults.length ? html`<${Messages} list=${faults} goTo=${goTo} />` : null}
+      ${warnings.length ? html`<${Messages} list=${warnings} goTo=${goTo} />` : null}
       ${sure && !faults.length ? html`<${Meaning} text=${check.text} />` : null}
       <${ProblemBox} problem=${check.problem} />
     </div>
@@ -90,6 +95,7 @@ export function ModelEditor({ id, query }) {
   const isNew = id === "new";
   const [loaded, problem] = useLoad(() => (isNew ? (query.from ? api.model(query.from) : Promise.resolve(TEMPLATE)) : api.model(id)), [id, query.from]);
   const [text, setText] = useState("");
+  const [begun, setBegun] = useState(false);
   const [saved, setSaved] = useState("");
   const [failed, setFailed] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -97,7 +103,8 @@ export function ModelEditor({ id, query }) {
   const actions = useRef({}).current;
   const check = { ...useCheck(text), text };
   useEffect(() => {
-    if (!loaded || text) return; // never over what somebody is writing
+    if (!loaded || begun) return; // never over what somebody is writing
+    setBegun(true);
     const first = pretty(isNew && query.from ? { ...loaded, id: `${loaded.id}-copy`, name: `${loaded.name || loaded.id} copy` } : loaded);
     setText(first);
     setSaved(isNew ? "" : first);
@@ -136,9 +143,9 @@ export function ModelEditor({ id, query }) {
     <div class="stack">
       <${ProblemBox} problem=${failed} />
       <${ProblemBox} problem=${problem?.status ? problem : null} />
-      ${loaded || text
+      ${begun
         ? html`<div class="with-aside">
-            <${Editor} text=${text} onInput=${setText} faults=${check.faults} label="Model as JSON" describedBy="faults"
+            <${Editor} text=${text} onInput=${setText} faults=${[...check.faults, ...check.warnings]} label="Model as JSON" describedBy="faults"
               actions=${actions} />
             <${Faults} id="faults" check=${check} goTo=${(line) => actions.goTo(line)} />
           </div>`
