@@ -147,6 +147,8 @@ local ways_out = {
   ["network unreachable"] = address,
   ["not authorised"] = credentials,
   ["bad user name or password"] = credentials,
+  ["too many open files"] = "raise the limit of open files (ulimit -Hn); iotix plan says what the run needs",
+  ["out of memory"] = "use fewer devices, or a host with more memory; iotix plan says what the run needs",
 }
 
 -- " (588 starting; reasons: 580× connection refused)" for errors of waits, and a way out.

@@ -53,7 +53,7 @@ static void out_of_memory(size_t size) __attribute__((noreturn));
 static void out_of_memory(size_t size)
 {
     fprintf(stderr, "iotix: out of memory: %zu more bytes were refused\n", size);
-    exit(1);
+    exit(IX_STATUS_NO_MEMORY);
 }
 
 void *ix_malloc(size_t size)

@@ -35,6 +35,8 @@ void *ix_realloc(void *old, size_t size) __attribute__((returns_nonnull));
 char *ix_strdup(const char *text) __attribute__((malloc, returns_nonnull));
 /* Copies exactly `len` bytes, also behind a NUL: give strnlen where `len` is only a limit. */
 char *ix_strndup(const char *text, size_t len) __attribute__((malloc, returns_nonnull));
+/* Exit status of a process whose allocation was refused: that of a run whose generator broke down. */
+#define IX_STATUS_NO_MEMORY 111
 char *ix_asprintf(const char *format, ...) IX_PRINTF(1, 2);
 
 /* A broken invariant of our own: prints file:line and aborts, in every build. */

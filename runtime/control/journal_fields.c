@@ -42,6 +42,7 @@ const struct ix_field ix_result_figures[] = {
 
 const struct ix_field ix_result_end[] = {
     R(error, "error", IX_F_TEXT),
+    R(advice, "advice", IX_F_TEXT),
     R(interrupted, "interrupted", IX_F_BOOL),
     R(observer_overrun, "observerOverrun", IX_F_U64),
     R(delivery, "delivery", IX_F_JSON),

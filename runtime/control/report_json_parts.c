@@ -111,6 +111,7 @@ json_t *ix_json_verdict(const struct ix_result *result)
     json_object_set_new(verdict, "exitCode", json_integer(result->exit_code));
     json_object_set_new(verdict, "validity", json_string(ix_validity_names[result->validity]));
     json_object_set_new(verdict, "reasons", lines(result->validity_reasons));
+    json_object_set_new(verdict, "advice", lines(result->advice));
     json_object_set_new(verdict, "interrupted", json_boolean(result->interrupted));
     json_object_set_new(verdict, "endedEarly", ix_report_string(result->early));
     json_object_set_new(verdict, "error", ix_report_string(result->error));

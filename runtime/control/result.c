@@ -48,6 +48,7 @@ void ix_result_deinit(struct ix_result *result)
     ix_checks_deinit(&result->checks);
     ix_thresholds_free(result->thresholds);
     free(result->dropouts);
+    free(result->advice);
     free(result->error);
     free(result->validity_reasons);
     ix_result_init(result);

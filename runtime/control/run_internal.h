@@ -3,6 +3,7 @@
 #ifndef IX_CONTROL_RUN_INTERNAL_H
 #define IX_CONTROL_RUN_INTERNAL_H
 
+#include "control/advice.h"
 #include "control/brokers.h"
 #include "control/fleet.h"
 #include "control/http_client.h"
@@ -61,6 +62,7 @@ struct ix_run {
     struct ix_run_ledger *ledger; /* NULL: nobody asked for it */
 
     /* measuring */
+    struct ix_advice advice;
     struct ix_result result;
     struct ix_snapshot now;
     struct ix_custom_totals *own_metrics; /* of the scenario itself, by metric.add */

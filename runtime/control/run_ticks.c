@@ -52,10 +52,18 @@ static void look(struct ix_run *run, uint64_t now_ns)
         result->workers += ix_workers_role(run->workers, i) == IX_WORKER_DEVICES;
 }
 
+static void advise(struct ix_run *run)
+{
+    if (!run->config.plan)
+        ix_advice_look(&run->advice, &run->now.all, run->brokers.targets, run->brokers.target_count,
+                       &run->result.advice);
+}
+
 static void point(struct ix_run *run, uint64_t now_ns)
 {
     struct ix_result *result = &run->result;
     const struct ix_point *latest = ix_series_add(&result->series, &run->now);
+    advise(run);
     if (run->config.progress)
         run->config.progress(run->config.context, result, &run->now, latest);
     ix_log_flush(now_ns);
@@ -119,6 +127,7 @@ void ix_run_ticks_end(struct ix_run *run)
 {
     ix_wheel_cancel(run->loop.wheel, &run->tick);
     look(run, ix_loop_update(&run->loop));
+    advise(run);
     ix_snapshot_copy(&run->before_drain, &run->now);
     if (run->journal) {
         collect_dropouts(run, false);

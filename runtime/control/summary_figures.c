@@ -101,6 +101,17 @@ static void put_reasons(struct ix_page *page, const struct ix_reason *reasons)
     put_more(page, count, REASONS_SHOWN);
 }
 
+static void put_advice(struct ix_page *page, const char *lines)
+{
+    while (lines && *lines) {
+        size_t len = strcspn(lines, "\n");
+        char *line = ix_asprintf("→ %.*s", (int)len, lines);
+        ix_page_wrapped(page->out, line, 4);
+        free(line);
+        lines += len + (lines[len] == '\n');
+    }
+}
+
 static void put_connections(struct ix_page *page, const struct ix_result *result)
 {
     const struct ix_totals *all = &result->final.all;
@@ -122,6 +133,7 @@ static void put_connections(struct ix_page *page, const struct ix_result *result
     put_line(page, "dropped", c[IX_C_DROPPED]);
     put_line(page, "back again", c[IX_C_RECONNECTED]);
     put_reasons(page, all->reasons);
+    put_advice(page, result->advice);
 }
 
 /* "99.87 %"; never rounded up to 100 %. */

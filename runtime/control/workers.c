@@ -156,6 +156,10 @@ static void on_exit_status(void *context, int64_t status, int signal_number)
     char reason[128];
     if (w->hung)
         snprintf(reason, sizeof reason, "hung (its loop stood still) and was killed");
+    else if (status == IX_STATUS_NO_MEMORY)
+        snprintf(reason, sizeof reason, "ran out of memory (ulimit -v, or that of the host)");
+    else if (signal_number == SIGKILL)
+        snprintf(reason, sizeof reason, "was killed by signal 9 (dmesg tells if memory had run out)");
     else if (signal_number)
         snprintf(reason, sizeof reason, "was killed by signal %d (%s)", signal_number,
                  strsignal(signal_number));

@@ -1,0 +1,22 @@
+/* What to do about connections that fail because something has run out: ports, descriptors, memory, the broker's own
+ * capacity. Said once while the run lasts, and kept for summary and reports. */
+#ifndef IX_CONTROL_ADVICE_H
+#define IX_CONTROL_ADVICE_H
+
+#include "control/brokers.h"
+#include "control/snapshot.h"
+
+enum ix_advice_kind { IX_ADVICE_PORTS, IX_ADVICE_FILES, IX_ADVICE_MEMORY, IX_ADVICE_BROKER, IX_ADVICE_COUNT };
+
+struct ix_advice {
+    bool given[IX_ADVICE_COUNT];
+    uint64_t failed_before, connected_before; /* of the broker: at the look before */
+    unsigned stuck; /* looks in a row at which it took in nobody more, but turned away some */
+};
+
+/* Looks at the totals of all groups, once an interval; logs what is new as a warning and appends it to *text as a line
+ * (NULL at first; the caller frees it). */
+void ix_advice_look(struct ix_advice *advice, const struct ix_totals *all, const struct ix_target *targets,
+                    size_t target_count, char **text);
+
+#endif
