@@ -77,21 +77,33 @@ static int by_size(const void *a, const void *b)
     return strcmp(x->group, y->group);
 }
 
-/* The groups to name; *count of them, at most GROUPS_MAX + 1. */
+/* What single devices share, and what is left of removed groups, is no group that anybody made. */
+static bool is_hidden(const struct ix_totals *group)
+{
+    return group->group[0] == '~';
+}
+
+/* The groups to name; *count of them, at most GROUPS_MAX + 2. */
 static struct group_sums *sum_groups(const struct ix_snapshot *snapshot, size_t *count)
 {
     const struct ix_totals **order = ix_calloc(snapshot->group_count + 1, sizeof(*order));
-    struct group_sums *sums = ix_calloc(GROUPS_MAX + 1, sizeof(*sums));
-    for (size_t i = 0; i < snapshot->group_count; i++)
-        order[i] = &snapshot->groups[i];
-    qsort(order, snapshot->group_count, sizeof(*order), by_size);
-    *count = 0;
+    struct group_sums *sums = ix_calloc(GROUPS_MAX + 2, sizeof(*sums)), hidden = {.name = "(single)"};
+    size_t shown = 0;
     for (size_t i = 0; i < snapshot->group_count; i++) {
+        if (!is_hidden(&snapshot->groups[i]))
+            order[shown++] = &snapshot->groups[i];
+        else if (strcmp(snapshot->groups[i].group, "~removed") != 0)
+            add_group(&hidden, &snapshot->groups[i]);
+    }
+    qsort(order, shown, sizeof(*order), by_size);
+    for (size_t i = 0; i < shown; i++) {
         size_t place = i < GROUPS_MAX ? i : GROUPS_MAX;
         sums[place].name = i < GROUPS_MAX ? order[i]->group : "(other)";
         add_group(&sums[place], order[i]);
-        *count = place + 1;
     }
+    *count = shown <= GROUPS_MAX ? shown : GROUPS_MAX + 1;
+    if (hidden.count > 0)
+        sums[(*count)++] = hidden;
     free(order);
     return sums;
 }
@@ -104,16 +116,27 @@ static void put_group_counter(struct ix_buf *out, const struct group_sums *sums,
         ix_prometheus_sample(out, name, LABELS("group", sums[i].name), sums[i].counters[which]);
 }
 
-static void put_groups(struct ix_buf *out, const struct ix_snapshot *snapshot)
+static void put_devices(struct ix_buf *out, const struct group_sums *sums, size_t count, uint64_t devices)
 {
-    size_t count;
-    struct group_sums *sums = sum_groups(snapshot, &count);
+    double seen = 0;
     ix_prometheus_family(out, "iotix_devices", "gauge", "devices by group and status");
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        seen += sums[i].count;
         for (int k = 0; k < IX_D_STATUS_COUNT; k++)
             ix_prometheus_sample(out, "iotix_devices",
                                  LABELS("group", sums[i].name, "status", ix_status_names[k]),
                                  sums[i].by_status[k]);
+    }
+    if ((double)devices > seen) /* groups that nobody ever started are not in the snapshot */
+        ix_prometheus_sample(out, "iotix_devices", LABELS("group", "(never started)", "status", "created"),
+                             (double)devices - seen);
+}
+
+static void put_groups(struct ix_buf *out, const struct ix_snapshot *snapshot, uint64_t devices)
+{
+    size_t count;
+    struct group_sums *sums = sum_groups(snapshot, &count);
+    put_devices(out, sums, count, devices);
     ix_prometheus_family(out, "iotix_devices_connected", "gauge",
                          "devices with an accepted connection, by group");
     for (size_t i = 0; i < count; i++)
@@ -265,7 +288,7 @@ char *ix_metrics_text(struct ix_device_api *api, size_t *len)
     put_service(&out, &facts);
     if (snapshot) {
         put_totals(&out, &snapshot->all);
-        put_groups(&out, snapshot);
+        put_groups(&out, snapshot, facts.devices);
         put_workers(&out, snapshot);
     }
     put_process(&out, facts.uptime_s);

@@ -91,13 +91,12 @@ static const struct ix_property accepted[] = {
 };
 
 static const struct ix_property operation[] = {
-    {"kind", "string", "start, stop or dropout.", true},
-    {"operation", "string", "The same as kind.", true},
+    {"operation", "string", "start, stop or dropout.", false},
     {"strategy", "string?", "By which strategy.", true},
     {"done", "integer", "Devices that are through.", false},
     {"total", "integer", "Devices in all.", false},
     {"status", "string", "running, done or cancelled.", false},
-    {"startedAt", "time", "When it began.", true},
+    {"startedAt", "time", "When it began.", false},
 };
 
 static const struct ix_property group[] = {
@@ -111,9 +110,10 @@ static const struct ix_property group[] = {
      "In the answer to a start: devices that it launches; else those started now.", false},
     {"devicesStopped", "integer", "Devices that are stopped.", false},
     {"status", "GroupStatus", "What was asked of the group last.", false},
-    {"byStatus", "integer{}", "Devices by status.", true},
-    {"connected", "integer", "Devices with a connection.", true},
-    {"operation", "Operation?", "The start, stop or dropout under way.", true},
+    {"byStatus", "integer{}", "Devices by status.", false},
+    {"connected", "integer", "Devices with a connection.", false},
+    {"operation", "Operation?", "The last start, stop or dropout.", false},
+    {"launch", "any", "Strategy and settings of the last start.", true},
 };
 
 static const struct ix_property dropout[] = {

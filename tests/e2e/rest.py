@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import time
 
@@ -35,11 +36,15 @@ class Service:
             ["serve", "device", "--port", "0", "--data-dir", folder / "data", "--broker", broker.address, *arguments],
             folder, env,
         )
-        found = self.run.wait_for(r"http://([\w.\[\]:]+):(\d+)", 60)
+        found = wait_until(self.listening, 60, self.run.describe)
+        assert self.run.code is None, self.run.describe()
         self.host, self.port = found.group(1), int(found.group(2))
         self.url = f"http://{self.host}:{self.port}"
         self.session = requests.Session()
         wait_until(lambda: self.get("/ready").status_code == 200, 60, "the service to be ready")
+
+    def listening(self):
+        return re.search(r"http://([\w.\[\]:]+):(\d+)", self.run.err + self.run.out) or self.run.code is not None
 
     def ask(self, method, path, body=None, **options):
         options.setdefault("timeout", 30)

@@ -110,13 +110,13 @@ class Caller:
         self.operations = {o["operationId"]: (m, p, o) for m, p, o in operations(document)}
         self.called = set()
 
-    def __call__(self, name, status, body=None, query=None, **variables):
-        method, path, operation = self.operations[name]
+    def __call__(self, operation_id, status, body=None, query=None, **variables):
+        method, path, operation = self.operations[operation_id]
         answer = self.service.ask(method.upper(), path.format(**variables), body, params=query)
-        assert answer.status_code == status, f"{name}: {answer.status_code} {answer.text[:500]}"
+        assert answer.status_code == status, f"{operation_id}: {answer.status_code} {answer.text[:500]}"
         validate(self.document, operation, answer)
         if status < 400:
-            self.called.add(name)
+            self.called.add(operation_id)
         return answer.json() if answer.content and answer.headers["Content-Type"].endswith("json") else answer
 
 
