@@ -2,6 +2,7 @@
  * byte moves; one byte now and then must not be enough to hold a place for ever. */
 #include "api/server_internal.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -68,6 +69,15 @@ void ix_client_cut(struct ix_server *server, struct client *client)
     ix_server_kick(server);
 }
 
+/* Edges of the library's epoll set get lost when the last bytes and the end arrive together. */
+static bool has_left(const struct client *client)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd end = {info ? info->connect_fd : -1, POLLRDHUP, 0};
+    return poll(&end, 1, 0) > 0 && (end.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
 void ix_clients_watch(struct ix_server *server)
 {
     const struct ix_server_config *config = &server->config;
@@ -76,10 +86,13 @@ void ix_clients_watch(struct ix_server *server)
                                 [CLIENT_ANSWER] = config->answer_s};
     uint64_t now = uv_hrtime();
     for (struct client *client = server->clients; client; client = client->next) {
-        if (client->cut || client->phase == CLIENT_WAITING || client->phase == CLIENT_STREAM ||
-            now - client->since_ns < limit_s[client->phase] * 1000000000ull)
+        if (client->cut || client->phase == CLIENT_WAITING || client->phase == CLIENT_STREAM)
             continue;
-        server->facts.cut_off++;
+        if (now - client->since_ns >= limit_s[client->phase] * 1000000000ull)
+            server->facts.cut_off++;
+        else if (client->phase == CLIENT_ANSWER || now - client->since_ns < 1000000000ull ||
+                 !has_left(client))
+            continue;
         ix_client_cut(server, client);
     }
 }
