@@ -38,6 +38,8 @@ static void take_over_segment(struct ix_engine *engine)
 {
     struct ix_segment *segment = engine->segment;
     engine->inherited = segment->rows_used;
+    engine->died_in = segment->sampling;
+    segment->sampling = (struct ix_sampling){0};
     for (uint32_t row = segment->rows_used; row-- > 0;) {
         if (segment->rows[row].group_key == 0)
             engine->free_rows[engine->free_count++] = row;

@@ -228,7 +228,9 @@ struct ix_engine {
     unsigned protocols_ready; /* bit: init was called */
 
     struct ix_device *chunks[IX_SEGMENT_ROWS / IX_SLOT_CHUNK]; /* slot n belongs to row n */
-    uint32_t inherited;                                        /* rows of a predecessor: [0, inherited) */
+    struct ix_sampling
+        died_in;        /* what a script of the predecessor was asked for last, if it never answered */
+    uint32_t inherited; /* rows of a predecessor: [0, inherited) */
     uint32_t *free_rows;
     uint32_t free_count;
 
@@ -363,6 +365,9 @@ bool ix_reconnect_delay(const struct ix_device *d, bool refused, uint64_t *delay
 /* Handles what is due until now; returns the next instant (≤ now: more is due; UINT64_MAX: none). */
 uint64_t ix_telemetry_run(struct ix_device *d, uint64_t now_ns);
 uint64_t ix_telemetry_next(const struct ix_device *d);
+/* Messages that came due and are not sent. */
+void ix_telemetry_never_sent(struct ix_device *d, uint64_t messages, enum ix_counter why);
+uint64_t ix_telemetry_stream_next(const struct ix_device *d, size_t stream);
 /* Counts the instants before `until_ns` as never sent; the device is not connected. */
 void ix_telemetry_settle(struct ix_device *d, uint64_t until_ns);
 /* The last tick of a stream that came due; false before the first. */
@@ -377,6 +382,8 @@ uint64_t ix_telemetry_random_phase(uint64_t key, uint64_t counter, uint64_t inte
 uint64_t ix_telemetry_after_cursor(const struct ix_device_row *row, uint64_t first_ns, uint64_t interval_ns);
 /* One message with the current value of a stream, outside of its schedule. */
 void ix_telemetry_publish_now(struct ix_device *d, size_t stream);
+/* Asks for a value once more that a predecessor died in: if that was an endless loop, it is now found and named. */
+void ix_telemetry_repeat(struct ix_device *d, size_t stream, uint64_t instant_ns);
 /* The first instant after a cursor, and how many messages are due then; UINT64_MAX: there is none. */
 uint64_t ix_telemetry_after(const struct ix_device *d, uint64_t cursor_ns, uint64_t *messages);
 /* Message `n` of an instant. The cursor is the caller's business. */

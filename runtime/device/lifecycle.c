@@ -297,6 +297,9 @@ void ix_device_resume(struct ix_device *d)
     ix_device_set_stage(d, IX_S_WAITING, held ? row->drop_until_ns : now);
     ix_device_set_link(d, held || !row->connections ? IX_L_DISCONNECTED : IX_L_RECONNECTING);
     prepare(d);
+    const struct ix_sampling *died_in = &d->group->engine->died_in;
+    if (died_in->row == 1 + (uint32_t)(row - d->group->engine->segment->rows) && d->stage != IX_S_IDLE)
+        ix_telemetry_repeat(d, died_in->stream, died_in->instant_ns);
     ix_device_rearm(d);
 }
 

@@ -117,18 +117,12 @@ static void take_out(struct ix_device *d, uint64_t cursor_ns, uint64_t n)
         clear(d);
 }
 
-static void never_sent(struct ix_device *d, enum ix_counter why, uint64_t n)
-{
-    ix_device_count(d, IX_C_SCHEDULED, n);
-    ix_device_count(d, why, n);
-}
-
 void ix_queue_forget(struct ix_device *d, enum ix_counter why)
 {
     uint64_t instant, messages, left;
     while ((instant = oldest(d, &messages, &left)) != UINT64_MAX) {
         take_out(d, instant, left);
-        never_sent(d, why, left);
+        ix_telemetry_never_sent(d, left, why);
     }
     if (is_waiting(d))
         clear(d);
@@ -143,7 +137,7 @@ static void take_in(struct ix_device *d, uint64_t instant_ns, uint64_t messages)
     if (spec->queue == IX_QUEUE_DROP_NEWEST && d->waiting && d->waiting + messages > spec->queue_size) {
         add_gap(d, before, instant_ns);
         row->counted_ns = instant_ns;
-        never_sent(d, IX_C_NEVER_SENT_BACKPRESSURE, messages);
+        ix_telemetry_never_sent(d, messages, IX_C_NEVER_SENT_BACKPRESSURE);
         return;
     }
     row->flags |= IX_ROW_TICKED;
@@ -157,7 +151,7 @@ static void take_in(struct ix_device *d, uint64_t instant_ns, uint64_t messages)
         if (instant >= instant_ns) /* of one instant alone: they are kept or dropped together */
             return;
         take_out(d, instant, left);
-        never_sent(d, IX_C_NEVER_SENT_BACKPRESSURE, left);
+        ix_telemetry_never_sent(d, left, IX_C_NEVER_SENT_BACKPRESSURE);
     }
 }
 

@@ -198,7 +198,14 @@ static bool sample(struct ix_device *d, size_t stream, uint64_t tick, uint64_t i
     if (d->extra && d->extra->instances)
         draw.instance = d->extra->instances[stream];
     struct ix_error err;
-    if (generator->class->sample(generator, &draw, value, &err) >= 0)
+    struct ix_sampling *sampling = draw.instance ? &group->engine->segment->sampling : NULL;
+    if (sampling)
+        *sampling = (struct ix_sampling){instant_ns, 1 + (uint32_t)(d->row - group->engine->segment->rows),
+                                         (uint32_t)stream};
+    int rc = generator->class->sample(generator, &draw, value, &err);
+    if (sampling)
+        sampling->row = 0;
+    if (rc >= 0)
         return true;
     if (err.text[0])
         ix_log_repeat(IX_LOG_WARN, group->id, err.text);
@@ -321,12 +328,6 @@ static uint64_t message_count(const struct ix_device *d, const struct due *due, 
     return count;
 }
 
-static void count_never_sent(struct ix_device *d, uint64_t messages, enum ix_counter why)
-{
-    ix_device_count(d, IX_C_SCHEDULED, messages);
-    ix_device_count(d, why, messages);
-}
-
 static void publish_streams(struct ix_device *d, uint64_t due, uint64_t instant_ns)
 {
     for (size_t s = 0; s < d->group->model->attribute_count; s++) {
@@ -336,7 +337,7 @@ static void publish_streams(struct ix_device *d, uint64_t due, uint64_t instant_
         if (d->stage == IX_S_UP)
             publish_stream(d, s, tick, instant_ns);
         else if (ix_device_is_ticking(d)) /* a script disconnected it between two streams */
-            count_never_sent(d, 1, IX_C_NEVER_SENT_OFFLINE);
+            ix_telemetry_never_sent(d, 1, IX_C_NEVER_SENT_OFFLINE);
     }
 }
 
@@ -350,83 +351,7 @@ static void handle_instant(struct ix_device *d, uint64_t instant_ns, const struc
     if (due->children && d->stage == IX_S_UP)
         publish_children(d, instant_ns);
     else if (due->children && ix_device_is_ticking(d))
-        count_never_sent(d, 1, IX_C_NEVER_SENT_OFFLINE);
-}
-
-/* ---- offline ---- */
-
-/* Values from the instant `next_ns`, which is not over, to the stream's end. */
-static uint64_t values_left(const struct ix_device *d, size_t stream, uint64_t next_ns)
-{
-    const struct ix_attribute *attribute = &d->group->model->attributes[stream];
-    uint64_t first = d->row->base_ns + ix_telemetry_phase(d, stream);
-    uint64_t share = ix_telemetry_share(attribute->total, d->group->count, d->row->index);
-    return share == UINT64_MAX ? share : share - (next_ns - first) / attribute->interval_ns;
-}
-
-/* Of all streams together, counted without visiting each instant. */
-static void settle_streams(struct ix_device *d, uint64_t until_ns, enum ix_counter why)
-{
-    uint64_t missed = 0, last = 0;
-    for (size_t s = 0; s < d->group->model->attribute_count; s++) {
-        uint64_t interval = d->group->model->attributes[s].interval_ns;
-        uint64_t next = stream_next(d, s);
-        if (next >= until_ns)
-            continue;
-        uint64_t more = (until_ns - 1 - next) / interval, left = values_left(d, s, next);
-        if (more >= left)
-            more = left - 1;
-        missed += more + 1;
-        if (next + more * interval > last)
-            last = next + more * interval;
-    }
-    if (missed) {
-        handled(d, last);
-        count_never_sent(d, missed, why);
-    }
-}
-
-static void settle(struct ix_device *d, uint64_t until_ns, enum ix_counter why)
-{
-    if (!d->group->model->connection.combined && !d->group->gateway) {
-        settle_streams(d, until_ns, why);
-        return;
-    }
-    /* One message for what coincides: instants are counted one by one, as devices that are offline wake at
-     * each of them anyway. */
-    uint64_t instant;
-    struct due due;
-    while ((instant = next_instant(d, &due)) < until_ns) {
-        handled(d, instant);
-        count_never_sent(d, message_count(d, &due, instant), why);
-    }
-}
-
-void ix_telemetry_settle(struct ix_device *d, uint64_t until_ns)
-{
-    enum ix_counter why = d->flags & IX_DF_OWN_FAULT ? IX_C_NEVER_SENT_LATE : IX_C_NEVER_SENT_OFFLINE;
-    if (!(d->row->flags & IX_ROW_BASE))
-        return;
-    if (d->flags & IX_DF_WAITING)
-        ix_queue_forget(d, why);
-    settle(d, until_ns, why);
-}
-
-/* ---- late through ourselves ---- */
-
-bool ix_telemetry_skip_late(struct ix_device *d, uint64_t instant_ns, uint64_t now_ns)
-{
-    uint64_t late = d->group->late_ns;
-    if (d->group->model->connection.catch_up || instant_ns > now_ns || now_ns - instant_ns <= late)
-        return false;
-    settle(d, now_ns - late, IX_C_NEVER_SENT_LATE);
-    return true;
-}
-
-void ix_telemetry_give_up(struct ix_device *d, uint64_t now_ns)
-{
-    if (ix_device_is_ticking(d) && d->stage == IX_S_UP && !d->group->queues)
-        settle(d, now_ns, IX_C_NEVER_SENT_LATE);
+        ix_telemetry_never_sent(d, 1, IX_C_NEVER_SENT_OFFLINE);
 }
 
 /* Sends a late instant, and says when the next one may follow. */
@@ -464,7 +389,22 @@ void ix_telemetry_publish_now(struct ix_device *d, size_t stream)
         ix_override_published(d, stream);
 }
 
-/* ---- for the queue ---- */
+void ix_telemetry_repeat(struct ix_device *d, size_t stream, uint64_t instant_ns)
+{
+    struct ix_value value;
+    uint64_t tick;
+    if (stream >= d->group->model->attribute_count || !ix_telemetry_is_due(d, stream, instant_ns, &tick))
+        return;
+    bool answers = sample(d, stream, tick, instant_ns, &value);
+    ix_device_count(d, answers ? IX_C_NEVER_SENT_LATE : IX_C_NEVER_SENT_ERROR, 1); /* no longer in doubt */
+}
+
+/* ---- for missed.c and queue.c ---- */
+
+uint64_t ix_telemetry_stream_next(const struct ix_device *d, size_t stream)
+{
+    return stream_next(d, stream);
+}
 
 /* As if the device stood elsewhere. */
 static uint64_t due_after(const struct ix_device *d, uint64_t cursor_ns, struct due *due)

@@ -188,6 +188,13 @@ struct ix_dropout_metrics {
     struct ix_histogram back_time; /* start of the dropout to connected again */
 };
 
+/* The value that a script is being asked for. */
+struct ix_sampling {
+    uint64_t instant_ns;
+    uint32_t row; /* 1 + its place; 0: none */
+    uint32_t stream;
+};
+
 struct ix_segment {
     uint64_t magic;
     uint64_t build; /* hash of the binary */
@@ -209,6 +216,7 @@ struct ix_segment {
     uint64_t overruns;       /* looks at the observer's sockets that found them as good as full */
     uint64_t away_ns;        /* time without an accepted subscription after the first one */
     uint64_t ungrouped[IX_C_COUNT]; /* what belongs to no group */
+    struct ix_sampling sampling; /* left behind by a worker that hung in it: its successor asks once more */
     struct ix_group_metrics groups[IX_SEGMENT_GROUPS];
     struct ix_device_row rows[IX_SEGMENT_ROWS];
     struct ix_custom_metric custom[IX_SEGMENT_CUSTOM];
