@@ -53,8 +53,8 @@ static void settle(struct ix_device *d, uint64_t until_ns, enum ix_counter why)
     /* One message for what coincides: instants are counted one by one, as devices that are offline wake at
      * each of them anyway. */
     uint64_t instant, messages;
-    while ((instant = ix_telemetry_after(d, d->row->flags & IX_ROW_TICKED ? d->row->cursor_ns : 0, &messages)) <
-           until_ns) {
+    while ((instant = ix_telemetry_after(d, d->row->flags & IX_ROW_TICKED ? d->row->cursor_ns : 0,
+                                         &messages)) < until_ns) {
         handled(d, instant);
         ix_telemetry_never_sent(d, messages, why);
     }
