@@ -31,7 +31,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/u
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 RUNS     ?= 20000
 
-.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench bench-million install clean help web browser
+.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench bench-million soak install clean help web browser
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/iotix
@@ -83,6 +83,11 @@ bench: deps
 bench-million: deps
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/python3 tests/bench/million.py --iotix $(BUILD)/iotix --out $(BUILD)/bench/million.json
+
+## make soak       ten million messages and 10,000 reconnects: memory and descriptors stay where they are (4 minutes)
+soak: deps
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/python3 tests/bench/soak.py --iotix $(BUILD)/iotix
 
 ## make install   PREFIX=/usr/local: one binary, the models and the scenarios
 install: all
