@@ -162,6 +162,7 @@ static int serve(struct serving *s, struct ix_service_config *service, struct ix
     service->loop = api->loop = &s->loop;
     service->context = s;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write, not our end */
     open_signals(s);
     code = ix_service_new(service, on_ready, &s->service, err);
     if (code == 0) {

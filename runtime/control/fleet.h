@@ -81,8 +81,8 @@ void ix_fleet_free(struct ix_fleet *fleet);
 
 /* -EEXIST: the id is taken, or its ids could collide with another group's. */
 int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config, struct ix_error *err);
-/* Adds devices behind the last one; `names` as above, of the new ones. Those of a group that runs stand still until
- * they are started. */
+/* Adds devices behind the last one; `names` as above, of the new ones. What the
+ * group was told last holds for them: those of a group that was launched start. */
 int ix_fleet_grow(struct ix_fleet *fleet, const char *group, uint64_t added, const char *names,
                   uint64_t ticket, struct ix_error *err);
 /* Deletes one device: it disconnects, and a hole is left. */

@@ -10,8 +10,8 @@
  * Device ids. A group's device i has the id that the group's pattern makes of i. Devices that are added one by one
  * may have any id: they are kept in a table of names, all others are found by inverting patterns. A single device
  * without `groupId` lives in a hidden group of all those with the same model and connection, which no list shows;
- * with `groupId` it joins that group (which must have the same model, and is created if there is none). A group's
- * deleted device leaves a hole. */
+ * with `groupId` it joins that group (which must have the same model, and is created if there is none), and starts if that was
+ * started. A group's deleted device leaves a hole. */
 #ifndef IX_CONTROL_SERVICE_H
 #define IX_CONTROL_SERVICE_H
 
