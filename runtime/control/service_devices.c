@@ -122,8 +122,11 @@ static void on_device_kept(struct wait *w, int code, json_t *unused, const char 
     struct ix_service *service = w->service;
     struct service_group *g = ix_service_find_group(service, w->group);
     if (code < 0) { /* the index stays a hole: others may have been given later ones */
+        struct ix_error err;
         if (g)
             ix_service_group_gone(service, g, w->index);
+        if (g && g->at_work)
+            ix_fleet_remove_device(service->fleet, g->id, w->index, 0, &err);
         ix_service_refuse_text(w, IX_FAILURE_UNAVAILABLE, message);
         return;
     }

@@ -73,8 +73,14 @@ static void on_group(void *context, const struct ix_store_group *row)
 static void on_device(void *context, const struct ix_store_device *row)
 {
     struct service_group *g = ix_service_find_group(context, row->group);
-    if (g)
-        ix_service_group_joined(context, g, row->name, row->created_ms);
+    if (!g || (uint64_t)row->index < g->names_base + g->name_count)
+        return;
+    while (g->names_base + g->name_count <
+           (uint64_t)row->index) { /* its keeping failed: a hole from the start */
+        ix_service_group_joined(context, g, "", 0);
+        ix_service_group_gone(context, g, g->names_base + g->name_count - 1);
+    }
+    ix_service_group_joined(context, g, row->name, row->created_ms);
 }
 
 static void on_gone(void *context, const char *group, int64_t index)

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import sqlite3
 import time
 
@@ -373,3 +374,16 @@ def test_hostile_models(hostile_service, changes, status):
 def hostile_service(tmp_path_factory):
     with serving(tmp_path_factory, env={"SECRET": "geheim"}) as service:
         yield service
+
+
+def test_a_service_manager_is_told(service_of, tmp_path):
+    """sd_notify: ready once it answers, and that it ends."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(30)
+        service = service_of(env={"NOTIFY_SOCKET": path})
+        assert manager.recv(100) == b"READY=1"
+        service.run.signal(signal.SIGTERM)
+        assert manager.recv(100) == b"STOPPING=1"
+    service.run.expect(0)
