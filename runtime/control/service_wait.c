@@ -32,8 +32,7 @@ int ix_service_fail(struct ix_failure *failure, enum ix_failure_kind kind, const
 enum ix_failure_kind ix_service_kind(int code)
 {
     switch (code) {
-    case -ENOENT:
-        return IX_FAILURE_UNKNOWN;
+    case -ENOENT: /* a file or handler that a model names: what the caller asked for was found */
     case -EEXIST:
         return IX_FAILURE_CONFLICT;
     case -ENOSPC:
