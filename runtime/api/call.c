@@ -188,7 +188,10 @@ json_t *ix_body_parse(const char *text, size_t len, struct ix_faults *faults)
         return NULL;
     }
     json_t *body = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
-    if (!body)
+    if (!body && strstr(error.text, "JSON_ALLOW_NUL"))
+        ix_faults_add(faults, "", "is no valid JSON for us: texts may not hold \\u0000 (line %d, column %d)",
+                      error.line, error.column);
+    else if (!body)
         ix_faults_add(faults, "", "is no valid JSON: %s (line %d, column %d)", error.text, error.line,
                       error.column);
     else if (!json_is_object(body))
