@@ -31,7 +31,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/u
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 RUNS     ?= 20000
 
-.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench bench-million soak install clean help web browser
+.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench bench-table bench-million soak install clean help web browser
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/iotix
@@ -76,8 +76,12 @@ format:
 
 ## make bench     figures against a plain C loop, in one run; BENCH="--rounds 1 --parts publish" is quicker
 bench: deps
-	@$(MAKE) --no-print-directory all $(BUILD)/bench/baseline $(BUILD)/bench/engine
+	@$(MAKE) --no-print-directory all $(addprefix $(BUILD)/bench/,baseline engine sizes empty)
 	@/usr/bin/python3 tests/bench/bench.py --build $(BUILD) $(BENCH)
+
+## make bench-table  puts the figures of the last make bench into tests/bench/README.md
+bench-table:
+	@/usr/bin/python3 tests/bench/table.py $(BUILD)/bench/result.json
 
 ## make bench-million  connects a million devices on this machine, or as many as fit, and says what that costs
 bench-million: deps
@@ -162,6 +166,13 @@ $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libiotix.a Makefile
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libiotix.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -Itests/fuzz $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libiotix.a $(LIBS)
+
+# All that iotix loads, and nothing else.
+$(BUILD)/bench/empty: tests/bench/empty.c $(BUILD)/iotix
+	@mkdir -p $(@D)
+	@echo '  cc $<'
+	$(Q)$(CC) $(CFLAGS_ALL) $(SANITIZER) -o $@ $< -Wl,--no-as-needed \
+	  $$(readelf -d $(BUILD)/iotix | sed -n 's/.*(NEEDED).*\[\(.*\)\]/-l:\1/p')
 
 $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libiotix.a Makefile
 	@mkdir -p $(@D)

@@ -22,6 +22,15 @@
 #define LAST_TICK  (UINT64_MAX / TICK_NS)
 _Static_assert(FIRST_BITS == 2 * DIGIT_BITS, "the lowest level's occupancy is a word of words");
 
+/* The beginning of an entry, as which it is used: four thousand whole ones would be felt. */
+struct head {
+    struct ix_wheel_entry *next;
+    struct ix_wheel_entry *prev;
+};
+_Static_assert(offsetof(struct ix_wheel_entry, next) == offsetof(struct head, next) &&
+                   offsetof(struct ix_wheel_entry, prev) == offsetof(struct head, prev),
+               "a head is the beginning of an entry");
+
 struct ix_wheel {
     uint64_t position; /* tick; no entry is due before it */
     size_t count;
@@ -32,7 +41,7 @@ struct ix_wheel {
     void (*armed)(void *context, uint64_t next_ns);
     void *context;
     /* Heads of circular lists: those of level 0, then 64 for each level. What was never used is zero. */
-    struct ix_wheel_entry heads[HEADS];
+    struct head heads[HEADS];
     struct ix_wheel_entry firing; /* what is left of the slot being fired */
     struct ix_wheel_entry late;   /* overdue entries added meanwhile: they wait for the next run */
 };
@@ -88,7 +97,8 @@ static unsigned digit(uint64_t tick, unsigned level)
 
 static struct ix_wheel_entry *head_of(struct ix_wheel *wheel, unsigned level, unsigned slot)
 {
-    return &wheel->heads[level == 0 ? slot : FIRST + (level - 1) * SLOTS + slot];
+    struct head *head = &wheel->heads[level == 0 ? slot : FIRST + (level - 1) * SLOTS + slot];
+    return (struct ix_wheel_entry *)(void *)head;
 }
 
 static bool is_occupied(const struct ix_wheel *wheel, unsigned level, unsigned slot)
@@ -224,7 +234,7 @@ void ix_wheel_cancel(struct ix_wheel *wheel, struct ix_wheel_entry *entry)
     wheel->count--;
     /* Neighbours that are one and the same are the list's head, and the list is empty now. */
     if (prev == next && prev != &wheel->firing && prev != &wheel->late) {
-        unsigned index = (unsigned)(prev - wheel->heads);
+        unsigned index = (unsigned)((struct head *)(void *)prev - wheel->heads);
         if (index < FIRST)
             vacate(wheel, 0, index);
         else

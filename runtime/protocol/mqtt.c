@@ -286,7 +286,7 @@ static void mqtt_warm(const struct ix_link *opaque)
 {
     const struct ix_mqtt_link *link = (const struct ix_mqtt_link *)(const void *)opaque;
     __builtin_prefetch(&link->transport);
-    __builtin_prefetch(&link->has_rest);
+    __builtin_prefetch(&link->fd);
 }
 
 static int mqtt_subscribe(struct ix_link *opaque, const char *filter, int qos)

@@ -1,6 +1,7 @@
 #include "protocol/mqtt_link.h"
 
 #include "base/log.h"
+#include "base/units.h"
 #include "metrics/mark.h"
 
 #include <stdlib.h>
@@ -327,7 +328,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         link->interest = 0; /* libuv stops a handle that reports an error */
         read_fault(link);
     } else if ((events & UV_READABLE) != 0 || link->handshaking) {
-        link->heard_ns = link->transport->loop->now_ns;
+        link->heard_ms = (uint32_t)(link->transport->loop->now_ns / IX_MS);
         read_some(link);
     }
     if (ix_mqtt_link_lives(link) && link->has_rest && !full)
@@ -354,6 +355,13 @@ static const char *timeout_text(const struct ix_mqtt_link *link)
                              : "connection timed out waiting for CONNACK";
 }
 
+/* Of the last 24 days. */
+static uint64_t heard_ns(const struct ix_mqtt_link *link, uint64_t now_ns)
+{
+    int32_t ago_ms = (int32_t)((uint32_t)(now_ns / IX_MS) - link->heard_ms);
+    return ago_ms > 0 ? now_ns - (uint64_t)ago_ms * IX_MS : now_ns;
+}
+
 /* The library pings after the keep-alive, and waits for the answer as long again. A server that vanished without a
  * word is noticed sooner: half a keep-alive after its answer was due, as the server would with us. */
 static bool is_silent(struct ix_mqtt_link *link, uint64_t now_ns)
@@ -361,8 +369,8 @@ static bool is_silent(struct ix_mqtt_link *link, uint64_t now_ns)
     char byte;
     /* We did not ping in time ourselves, or what came was not read yet. */
     if (now_ns - link->wheel.due_ns > quarter(link) || recv(link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
-        link->heard_ns = now_ns;
-    return now_ns - link->heard_ns >= 6 * quarter(link);
+        link->heard_ms = (uint32_t)(now_ns / IX_MS);
+    return now_ns - heard_ns(link, now_ns) >= 6 * quarter(link);
 }
 
 static void keep_alive(struct ix_mqtt_link *link, uint64_t now_ns)
@@ -370,7 +378,7 @@ static void keep_alive(struct ix_mqtt_link *link, uint64_t now_ns)
     int code = MOSQ_ERR_KEEPALIVE;
     errno = 0;
     if (!is_silent(link, now_ns)) {
-        uint64_t next = now_ns + quarter(link), end = link->heard_ns + 6 * quarter(link);
+        uint64_t next = now_ns + quarter(link), end = heard_ns(link, now_ns) + 6 * quarter(link);
         ix_wheel_add(link->transport->loop->wheel, &link->wheel, next < end ? next : end);
         link->inside = true;
         code = mosquitto_loop_misc(link->client);

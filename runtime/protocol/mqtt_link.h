@@ -46,8 +46,8 @@ struct ix_mqtt_link {
     void *owner;
     struct mosquitto *client;
     const char *reason;   /* why it ended; NULL while it has not */
-    uint64_t heard_ns;    /* when the server last sent anything */
     int fd;               /* while `polled` */
+    uint32_t heard_ms;    /* when the server last sent anything, less its high bits */
     uint16_t pending;     /* publishes whose `acked` is still to come */
     uint16_t window;      /* the server's Receive Maximum */
     uint16_t keepalive_s; /* the server may have changed it */
@@ -56,16 +56,16 @@ struct ix_mqtt_link {
     uint8_t interest;     /* what `poll` waits for: UV_READABLE | UV_WRITABLE, 0: stopped */
     uint8_t alert;        /* TLS alert that the server sent, 0: none */
     uint8_t rejected;     /* why we did not accept the server's certificate (X509_V_…), 0: no complaint */
-    bool polled;          /* `poll` is initialised: it must be closed */
-    bool inside;          /* the library is on the stack: events come from one of its callbacks */
-    bool handshaking;     /* TLS */
-    bool refused;         /* by CONNACK */
-    bool publishing;      /* inside the owner's publish */
-    bool published;       /* … and the bytes are with the kernel */
-    bool received;        /* a message came in this loop_read */
-    bool has_rest;        /* the rest of a packet waits in the transport's `rests` */
+    bool polled : 1;      /* `poll` is initialised: it must be closed */
+    bool inside : 1;      /* the library is on the stack: events come from one of its callbacks */
+    bool handshaking : 1; /* TLS */
+    bool refused : 1;     /* by CONNACK */
+    bool publishing : 1;  /* inside the owner's publish */
+    bool published : 1;   /* … and the bytes are with the kernel */
+    bool received : 1;    /* a message came in this loop_read */
+    bool has_rest : 1;    /* the rest of a packet waits in the transport's `rests` */
 };
-_Static_assert(sizeof(struct ix_mqtt_link) <= sizeof(uv_poll_t) + 160, "a link's memory budget");
+_Static_assert(sizeof(struct ix_mqtt_link) <= sizeof(uv_poll_t) + 88, "a link takes 256 bytes of the heap");
 
 static inline bool ix_mqtt_link_lives(const struct ix_mqtt_link *link)
 {

@@ -1,115 +1,131 @@
-"""Measures iotix beside a plain C loop against one mosquitto, and prints medians with quartiles beside the targets.
+"""Measures iotix beside a plain C loop against mosquitto, and prints medians with quartiles beside the targets.
 
-All processes share the machine, broker included, so times vary with whatever else runs there: what to compare between
-machines are the ratios. Rounds are interleaved, so that a slow minute hits both sides. README.md says what each
-figure means and how it is taken.
+All processes share the machine, brokers included, so times vary with whatever else runs there: what to compare between
+machines are the ratios. Rounds are interleaved, so that a slow minute hits both sides. README.md says what each figure
+means and how it is taken. Parts:
+
+  publish   CPU for each message with 2,000 devices: QoS 0 and 1, one worker and as many as there are cores
+  scale     … with 200 and 15,000 devices, and as fast as it goes
+  flat      … with 1,000, 10,000 and 100,000 devices, the kernel's own growth divided out
+  lateness  how late messages, starts and drops are
+  connect   CPU and memory of connected devices, and where these bytes are
+  group     starting, counting, dropping out and stopping a million devices
+  start     start-up of the program and of a worker
+  engine    CPU inside a worker, without network: with and without Lua
 """
 
 import argparse
 import json
+import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 
-from measure import HERE, Broker, Run, workplace
+import figures
+from measure import HERE, Brokers, Run, median_start_ms, workplace
 
-
-class Figure:
-    """A measured quantity: all its values, and what they should be at most."""
-
-    def __init__(self, name, unit, digits, target, stretch):
-        self.name, self.unit, self.digits, self.target, self.stretch = name, unit, digits, target, stretch
-        self.values = []
-
-    def quartiles(self):
-        if len(self.values) == 1:
-            return self.values * 3
-        low, _, high = statistics.quantiles(self.values, n=4)
-        return low, statistics.median(self.values), high
-
-    def verdict(self):
-        if self.target is None:
-            return ""
-        median = self.quartiles()[1]
-        if self.stretch is not None and median <= self.stretch:
-            return "met, stretch too"
-        return "met" if median <= self.target else "MISSED"
-
-    def line(self):
-        low, median, high = (f"{value:,.{self.digits}f}" for value in self.quartiles())
-        bounds = [f"{bound:,g}" for bound in (self.target, self.stretch) if bound is not None]
-        target = f"≤ {' / '.join(bounds)}" if bounds else ""
-        return f"  {self.name:<54}{median:>9} {self.unit:<3} {f'[{low} … {high}]':<22}{target:<16}{self.verdict()}".rstrip()
-
-    def json(self):
-        low, median, high = self.quartiles()
-        return {
-            "name": self.name,
-            "unit": self.unit,
-            "median": median,
-            "quartiles": [low, high],
-            "target": self.target,
-            "stretch": self.stretch,
-            "verdict": self.verdict() or None,
-            "values": self.values,
-        }
+PARTS = ("publish", "scale", "flat", "lateness", "connect", "group", "start", "engine")
+DEVICES_OF_BROKER = 19_000  # descriptors of one mosquitto, and of one process of the plain loop
+WARM = 1.0  # seconds of publishing before a measurement: a connection's first messages cost more
 
 
 class Bench:
     def __init__(self, arguments, folder):
         self.a, self.folder = arguments, folder
-        self.broker = Broker(folder)
-        self.sections = {}
+        self.figures = figures.Figures()
+        self.brokers = Brokers(folder, 1)
+        self.many_brokers = None
+        self.cores = os.cpu_count()
 
-    def figure(self, section, name, unit, value, digits=2, target=None, stretch=None):
-        figures = self.sections.setdefault(section, {})
-        figures.setdefault(name, Figure(name, unit, digits, target, stretch)).values.append(value)
+    def figure(self, *arguments, **options):
+        self.figures.add(*arguments, **options)
 
     # ---- the two sides ----
 
-    def loop(self, devices, rate):
+    def loop(self, devices, rate, processes=1, order="mixed", brokers=None):
         """The plain loop: what it prints."""
-        self.broker.wait_until_idle()
-        command = [self.a.baseline, "127.0.0.1", str(self.broker.port), str(devices), str(rate)]
-        command += [str(self.a.seconds), "200"]
+        brokers = brokers or self.brokers
+        brokers.wait_until_idle()
+        command = [self.a.baseline, "127.0.0.1", ",".join(map(str, brokers.ports)), devices, rate, self.a.seconds, 200]
+        command = [str(part) for part in (*command, processes, order, WARM)]
         return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
-    def iotix(self, devices, rate, qos=0, workers=None):
+    def loop_us(self, *arguments, **options):
+        return self.loop(*arguments, **options)["cpu_us_per_message"]
+
+    def iotix(self, devices, rate, workers=None, brokers=None, **options):
         """CPU time of all of iotix for each message sent between two marks, and the report of the run."""
-        options = {"devices": devices, "rate": rate, "qos": qos, "duration": f"{self.a.seconds}s"}
-        run = Run(self.a.iotix, self.broker, self.folder, options, workers)
+        options = {"devices": devices, "rate": rate, "settle": f"{WARM}s", "duration": f"{self.a.seconds}s", **options}
+        run = Run(self.a.iotix, brokers or self.brokers, self.folder, options, workers)
         begin, end = run.mark("begin"), run.mark("end")
         return (end.cpu_us - begin.cpu_us) / (end.sent - begin.sent), run.finish()
 
-    # ---- what is measured ----
+    # ---- CPU for each message ----
 
-    def publish(self, devices, title, stretch_only=False):
-        """QoS 0 beside the plain loop, at the same rate."""
-        loop = self.loop(devices, self.a.rate)["cpu_us_per_message"]
-        section = f"{title}, {self.a.rate:,} messages/s of 200 bytes: CPU for each message"
-        own, _ = self.iotix(devices, self.a.rate)
-        self.figure(section, "plain loop, QoS 0", "µs", loop)
-        self.figure(section, "iotix, QoS 0", "µs", own)
-        target = None if stretch_only else 1.25
-        self.figure(section, "iotix ÷ plain loop", "×", own / loop, target=target or 1.15, stretch=target and 1.15)
-        return loop, section
+    def publish(self, devices):
+        """QoS 0 beside the plain loop: the whole of iotix against as many loops as it has workers; one against one."""
+        section = f"{devices:,} devices, {self.a.rate:,} messages/s of 200 bytes: CPU for each message"
+        in_turn = self.loop_us(devices, self.a.rate, order="turn")
+        one = self.loop_us(devices, self.a.rate)
+        all_cores = self.loop_us(devices, self.a.rate, self.cores)
+        single, _ = self.iotix(devices, self.a.rate, workers=1)
+        whole, _ = self.iotix(devices, self.a.rate)
+        self.figure(section, "plain loop, sockets in the order of connecting", "µs", in_turn)
+        self.figure(section, "plain loop, in the order of random phases", "µs", one)
+        self.figure(section, f"plain loop, in {self.cores} processes", "µs", all_cores)
+        self.figure(section, "iotix, one worker, QoS 0", "µs", single)
+        self.figure(section, f"iotix, {self.cores} workers, QoS 0", "µs", whole)
+        self.figure(section, "iotix, one worker ÷ plain loop", "×", single / one, target=1.15)
+        self.figure(section, f"iotix, {self.cores} workers ÷ plain loop in {self.cores} processes", "×", whole / all_cores,
+                    target=1.15)
+        return section, one, all_cores
 
-    def main_round(self):
-        loop, section = self.publish(2000, "2,000 devices")
-        own, _ = self.iotix(2000, self.a.rate, workers=1)
-        self.figure(section, "iotix with one worker ÷ plain loop", "×", own / loop)
-        own, report = self.iotix(2000, self.a.rate, qos=1)
-        self.figure(section, "iotix, QoS 1", "µs", own)
-        self.figure(section, "iotix, QoS 1 ÷ plain loop, QoS 0", "×", own / loop, target=2.8)
+    def publish_round(self):
+        section, one, all_cores = self.publish(2000)
+        single, _ = self.iotix(2000, self.a.rate, workers=1, qos=1)
+        whole, report = self.iotix(2000, self.a.rate, qos=1)
+        self.figure(section, "iotix, one worker, QoS 1", "µs", single)
+        self.figure(section, "QoS 1, one worker ÷ plain loop, QoS 0", "×", single / one, target=2.8)
+        self.figure(section, f"QoS 1, {self.cores} workers ÷ plain loop in {self.cores} processes, QoS 0", "×",
+                    whole / all_cores, target=2.8)
         counters = report["totals"]["counters"]
         self.figure(section, "payload", "B", counters["bytes.sent"] / counters["messages.sent"], 0)
 
+    def scale_round(self):
+        for devices in (200, 15000):
+            self.publish(devices)
+        section = "2,000 devices, as fast as it goes: CPU for each message"
+        loop, (own, _) = self.loop_us(2000, 0), self.iotix(2000, 400_000, workers=1)
+        self.figure(section, "plain loop", "µs", loop)
+        self.figure(section, "iotix, one worker, more due than can be sent", "µs", own)
+        self.figure(section, "iotix ÷ plain loop", "×", own / loop)
+
+    def flat_round(self):
+        """Both sides in the same number of processes, the loop in the order of random phases."""
+        if not self.many_brokers:
+            self.many_brokers = Brokers(self.folder, math.ceil(100_000 / DEVICES_OF_BROKER))
+        section = f"Flat cost: {self.a.rate:,} messages/s of 200 bytes, spread over {len(self.many_brokers.ports)} brokers"
+        ratios = {}
+        for devices in (1000, 10_000, 100_000):
+            processes = max(self.cores, math.ceil(devices / DEVICES_OF_BROKER))
+            loop = self.loop_us(devices, self.a.rate, processes, brokers=self.many_brokers)
+            own, _ = self.iotix(devices, self.a.rate, workers=processes, brokers=self.many_brokers,
+                                delay=min(0.2, 10_000 / devices))
+            ratios[devices] = own / loop
+            self.figure(section, f"plain loop, {devices:,} devices in {processes} processes", "µs", loop)
+            self.figure(section, f"iotix, {devices:,} devices in {processes} workers", "µs", own)
+            self.figure(section, f"iotix ÷ plain loop, {devices:,} devices", "×", ratios[devices])
+        for devices in (10_000, 100_000):
+            self.figure(section, f"that ratio with {devices:,} ÷ with 1,000 devices", "×", ratios[devices] / ratios[1000],
+                        target=1.1, least=0.9)
+
+    # ---- lateness ----
+
     def lateness_round(self):
         loop = self.loop(2000, 5000)
-        own, report = self.iotix(2000, 5000)
+        own, report = self.iotix(2000, 5000, drops=1)
         late = report["totals"]["trends"]["publish.lateness"]
         section = "2,000 devices, 5,000 messages/s: lateness behind the due instant"
         for name in ("p50", "p95", "p99"):
@@ -120,17 +136,11 @@ class Bench:
         for name in ("p50", "p95", "p99"):
             self.figure("Starts and drops of devices: lateness behind their instant", name, "ms", orders[name])
 
-    def full_speed_round(self):
-        loop = self.loop(2000, 0)["cpu_us_per_message"]
-        own, _ = self.iotix(2000, 400000)
-        section = "2,000 devices, as fast as it goes: CPU for each message"
-        self.figure(section, "plain loop", "µs", loop)
-        self.figure(section, "iotix, more due than can be sent", "µs", own)
-        self.figure(section, "iotix ÷ plain loop", "×", own / loop)
+    # ---- connections ----
 
     def connected(self, devices):
         """CPU until all are connected, and the memory of all processes a second later."""
-        run = Run(self.a.iotix, self.broker, self.folder, {"devices": devices, "rate": 0, "duration": "0.5s"})
+        run = Run(self.a.iotix, self.brokers, self.folder, {"devices": devices, "rate": 0, "duration": "0.1s"})
         cpu = run.mark("connected").cpu_us
         run.mark("begin")
         memory = run.memory_bytes()
@@ -138,103 +148,106 @@ class Bench:
         return cpu, memory
 
     def connect_round(self):
-        few, many = 2000, 10000
+        few, many = 2000, 10_000
         cpu_few, memory_few = self.connected(few)
         cpu_many, memory_many = self.connected(many)
         section = f"Devices that only connect: slope between {few:,} and {many:,}"
         self.figure(section, "CPU for each connect, plain loop", "µs", self.loop(few, 1)["cpu_us_per_connect"])
         connect = (cpu_many - cpu_few) / (many - few)
-        self.figure(section, "CPU for each connect", "µs", connect, target=60, stretch=50)
+        self.figure(section, "CPU for each connect", "µs", connect, target=50)
         memory = (memory_many - memory_few) / (many - few)
-        self.figure(section, "memory for each connected device (Pss)", "B", memory, 0, target=2000, stretch=1600)
+        self.figure(section, "memory for each connected device (Pss)", "B", memory, 0, target=1600)
         self.figure(section, "memory of iotix itself", "MiB", (memory_few - memory * few) / 2**20, 1)
+        where = "Where the bytes of a connected device are"
+        sizes = json.loads(subprocess.run([self.a.sizes], check=True, capture_output=True).stdout)
+        for name, size in sizes.items():
+            self.figure(where, name, "B", size, 0)
+        parts = ("slot", "row", "place", "link", "client of the library")
+        self.figure(where, "what is left: pages and heap in part used, packets on their way", "B",
+                    memory - sum(sizes[part] for part in parts), 0)
 
-    def engine(self):
+    # ---- orders and start-up ----
+
+    def group_round(self):
+        run = Run(self.a.iotix, None, self.folder, {"devices": 1_000_000}, scenario="group.lua")
+        section = "1,000,000 created devices: how long an order keeps the scenario waiting"
+        orders = {"start": "start, worker processes included", "count": "count by state, meanwhile",
+                  "dropout": "dropout, meanwhile", "start-again": "start, all workers there",
+                  "count-again": "count by state", "dropout-again": "dropout", "stop": "stop"}
+        for name, ms in run.lines("took"):
+            self.figure(section, orders[name], "ms", float(ms), 1, target=100)
+        run.finish()
+
+    def start_round(self):
+        section = "Start-up: from fork to end, or until it works"
+        empty, version = median_start_ms([[self.a.empty], [self.a.iotix, "version"]], 10)
+        self.figure(section, "empty program with the same libraries", "ms", empty)
+        self.figure(section, "iotix version", "ms", version)
+        self.figure(section, "iotix version ÷ empty program", "×", version / empty, target=1.5)
+        run = Run(self.a.iotix, self.brokers, self.folder, {"devices": 1, "rate": 0, "settle": "0s", "duration": "0.1s"}, 1)
+        worker = run.mark("connected").of_workers_us / 1000
+        run.finish()
+        self.figure(section, "CPU of a worker until its first device is connected", "ms", worker)
+        self.figure(section, "… ÷ wall time of the empty program", "×", worker / empty, target=1.5)
+
+    # ---- inside a worker ----
+
+    def engine_round(self):
         """No network: the engine alone, in virtual time."""
-        command = [self.a.engine, HERE, "2000", str(max(self.a.rounds, 7))]
+        command = [self.a.engine, HERE, "2000", "15"]
         taken = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        plain, present, lua = taken["plain"], taken["present"], taken["lua"]
         section = "Inside a worker, without network and kernel: CPU for each message"
-        for plain, present, lua in zip(taken["plain"], taken["present"], taken["lua"]):
-            self.figure(section, "no Lua in the process", "ns", plain, 0)
-            self.figure(section, "a Lua state, unused: more", "%", 100 * (present / plain - 1), 1, target=2)
-            self.figure(section, "a generator in Lua instead of a native one: more", "ns", lua - present, 0, target=500)
-
-    # ---- all of it ----
+        self.figure(section, "no Lua in the process", "ns", statistics.median(plain), 0)
+        more = statistics.median(with_lua / without for with_lua, without in zip(present, plain))
+        self.figure(section, "a Lua state, unused: more", "%", 100 * (more - 1), 1, target=2)
+        self.figure(section, "a generator in Lua instead of a native one: more", "ns",
+                    statistics.median(own - native for own, native in zip(lua, present)), 0, target=500)
 
     def run(self):
-        parts = self.a.parts.split(",")
-        for number in range(self.a.rounds):
-            if "publish" in parts:
-                self.main_round()
-            if "lateness" in parts:
-                self.lateness_round()
-            if "connect" in parts:
-                self.connect_round()
-            if "scale" in parts and number % 2 == 0:
-                for devices in (200, 15000):
-                    self.publish(devices, f"{devices:,} devices", stretch_only=True)
-                self.full_speed_round()
-        if "engine" in parts:
-            self.engine()
+        for _ in range(self.a.rounds):
+            for part in PARTS:
+                if part in self.a.parts:
+                    getattr(self, f"{part}_round")()
 
-    def head(self):
-        return {
-            "date": time.strftime("%Y-%m-%d"),
-            "cpus": os.cpu_count(),
-            "cpu": cpu_name(),
-            "kernel": platform.release(),
-            "rounds": self.a.rounds,
-            "secondsOfPublishing": self.a.seconds,
-            "load": round(os.getloadavg()[1], 1),
-        }
-
-    def print(self, seconds):
-        head = self.head()
-        print(f"{head['date']}, {head['cpus']} × {head['cpu']}, Linux {head['kernel']}, load {head['load']}")
-        print(f"{head['rounds']} rounds in {seconds:.0f} s: median [quartiles], ≤ target / stretch")
-        for section, figures in self.sections.items():
-            print(f"\n{section}")
-            for figure in figures.values():
-                print(figure.line())
-
-    def save(self, path):
-        sections = [
-            {"title": section, "figures": [figure.json() for figure in figures.values()]}
-            for section, figures in self.sections.items()
-        ]
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({**self.head(), "sections": sections}, file, indent=2, ensure_ascii=False)
-            file.write("\n")
+    def stop(self):
+        for brokers in (self.brokers, self.many_brokers):
+            if brokers:
+                brokers.stop()
 
 
-def cpu_name():
-    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as info:
-        for line in info:
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.machine()
+def parts(text):
+    chosen = text.split(",")
+    for part in chosen:
+        if part not in PARTS:
+            raise argparse.ArgumentTypeError(f"\"{part}\" is none of {', '.join(PARTS)}")
+    return chosen
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", default="build", help="folder of iotix, bench/baseline and bench/engine")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rate", type=int, default=20000, help="messages a second, of all devices")
-    parser.add_argument("--seconds", type=float, default=2, help="of publishing in each measurement")
-    parser.add_argument("--parts", default="publish,lateness,connect,scale,engine")
+    parser.add_argument("--build", default="build", help="folder of iotix and of bench/")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rate", type=int, default=20_000, help="messages a second, of all devices")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of publishing in each measurement")
+    parser.add_argument("--parts", type=parts, default=list(PARTS), help="some of them, separated by commas")
     arguments = parser.parse_args()
     arguments.iotix = os.path.join(arguments.build, "iotix")
-    arguments.baseline = os.path.join(arguments.build, "bench", "baseline")
-    arguments.engine = os.path.join(arguments.build, "bench", "engine")
+    for program in ("baseline", "engine", "empty", "sizes"):
+        setattr(arguments, program, os.path.join(arguments.build, "bench", program))
     started = time.monotonic()
     with workplace() as folder:
         bench = Bench(arguments, folder)
         try:
             bench.run()
+        except KeyboardInterrupt:
+            print("interrupted: what was measured so far\n")
         finally:
-            bench.broker.stop()
-    bench.print(time.monotonic() - started)
-    bench.save(os.path.join(arguments.build, "bench", "result.json"))
+            bench.stop()
+    seconds = time.monotonic() - started
+    head = figures.head(arguments)
+    bench.figures.print(head, seconds)
+    bench.figures.save(os.path.join(arguments.build, "bench", "result.json"), head, seconds)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
-"""What bench.py measures with: the broker, runs of iotix, and what /proc says of their processes."""
+"""What bench.py measures with: brokers, runs of iotix, and what /proc says of their processes."""
 
 import json
 import os
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+NOBODY = "127.0.0.1:1"  # an address at which no broker listens
 
 BROKER_CONFIG = """listener {port} 127.0.0.1
 allow_anonymous true
+max_connections -1
 max_inflight_messages 0
 max_queued_messages 0
 persistence false
@@ -27,65 +30,93 @@ def free_port():
         return listener.getsockname()[1]
 
 
-class Broker:
-    """mosquitto with the settings of the embedded broker, on a free port."""
+class Brokers:
+    """mosquitto with the settings of the embedded broker, on free ports, each a process of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, count):
+        self.processes, self.ports = [], []
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-        self.port = free_port()
-        config = os.path.join(folder, "mosquitto.conf")
-        with open(config, "w", encoding="utf-8") as file:
-            file.write(BROKER_CONFIG.format(port=self.port, user="user root\n" if os.geteuid() == 0 else ""))
-        self.process = subprocess.Popen([program, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 5
+        for _ in range(count):
+            port = free_port()
+            config = os.path.join(folder, f"mosquitto-{port}.conf")
+            with open(config, "w", encoding="utf-8") as file:
+                file.write(BROKER_CONFIG.format(port=port, user="user root\n" if os.geteuid() == 0 else ""))
+            silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            self.processes.append(subprocess.Popen([program, "-c", config], preexec_fn=raise_descriptor_limit, **silent))
+            self.ports.append(port)
+        self.address = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        for port, process in zip(self.ports, self.processes):
+            self.wait_until_it_listens(port, process)
+
+    def wait_until_it_listens(self, port, process):
+        deadline = time.monotonic() + 10
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection(("127.0.0.1", port), 1).close()
                 return
             except OSError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    self.stop()
                     sys.exit("mosquitto does not start")
                 time.sleep(0.02)
 
     def clients(self):
-        """Established connections, counted at the broker's end."""
-        local = f":{self.port:04X}"
+        """Established connections, counted at the brokers' end."""
+        ends = {f":{port:04X}" for port in self.ports}
         with open("/proc/net/tcp", encoding="ascii") as table:
             rows = (line.split() for line in table)
-            return sum(1 for row in rows if row[1].endswith(local) and row[3] == "01")
+            return sum(1 for row in rows if row[3] == "01" and row[1][8:] in ends)
 
     def wait_until_idle(self):
-        """Until it has forgotten the clients of the round before."""
+        """Until they have forgotten the clients of the round before."""
         deadline = time.monotonic() + 30
         while self.clients() > 0 and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def stop(self):
-        self.process.kill()
-        self.process.wait()
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def raise_descriptor_limit():
+    import resource  # pylint: disable=import-outside-toplevel  # in the child, before mosquitto begins
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def cpu_us(pid):
+    """CPU time (user + system) of all threads of a process, to the ns."""
+    used = 0.0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as stat:
+            used += int(stat.read().split()[0]) / 1000
+    return used
 
 
 class Look:
-    """The processes of a run at one moment: CPU time in µs (user + system, to the ns), messages sent so far."""
+    """The processes of a run at one moment: their CPU time in µs, messages sent so far."""
 
     def __init__(self, run, sent):
-        self.sent, self.cpu_us = sent, 0.0
-        for pid in run.processes():
-            for task in os.listdir(f"/proc/{pid}/task"):
-                with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as stat:
-                    self.cpu_us += int(stat.read().split()[0]) / 1000
+        self.sent = sent
+        controller, *workers = run.processes()
+        self.of_workers_us = sum(cpu_us(pid) for pid in workers)
+        self.cpu_us = cpu_us(controller) + self.of_workers_us
 
 
 class Run:
-    """One `iotix run` of bench.lua. It counts its controller and all workers, not the broker."""
+    """One `iotix run` of a scenario beside this file. It counts its controller and all workers, not the brokers."""
 
-    def __init__(self, iotix, broker, folder, options, workers=None):
-        broker.wait_until_idle()
+    def __init__(self, iotix, brokers, folder, options, workers=None, scenario="bench.lua"):
+        if brokers:
+            brokers.wait_until_idle()
         self.report = os.path.join(folder, "result.json")
         self.log = os.path.join(folder, "log")
         if os.path.exists(self.report):
             os.unlink(self.report)
-        command = [iotix, "run", os.path.join(HERE, "bench.lua"), "--quiet", "--broker", f"127.0.0.1:{broker.port}"]
+        command = [iotix, "run", os.path.join(HERE, scenario), "--quiet"]
+        command += ["--broker", brokers.address if brokers else NOBODY]
         for name, value in options.items():
             command += ["-e", f"{name}={value}"]
         command += ["--out", f"json={self.report}"]
@@ -109,12 +140,18 @@ class Run:
                 continue
         return found
 
-    def mark(self, name):
-        """Waits for a mark of bench.lua."""
+    def lines(self, word):
+        """The words behind `word` of each line that begins with it, as they come."""
         for line in self.process.stdout:
-            words = line.split()
-            if words[:2] == ["mark", name]:
-                return Look(self, int(words[2]))
+            first, *words = line.split() or [""]
+            if first == word:
+                yield words
+
+    def mark(self, name):
+        """Waits for a mark of the scenario."""
+        for words in self.lines("mark"):
+            if words[0] == name:
+                return Look(self, int(words[1]))
         self.process.wait()
         self.fail()
 
@@ -138,6 +175,24 @@ class Run:
     def fail(self):
         with open(self.log, encoding="utf-8", errors="replace") as log:
             sys.exit(f"iotix ended with status {self.process.returncode}:\n{log.read()}")
+
+
+def start_ms(command):
+    """From fork to the end of a program that says something and ends."""
+    nowhere = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    begun = time.perf_counter()
+    pid = os.posix_spawn(command[0], command, os.environ, file_actions=nowhere)
+    os.waitpid(pid, 0)
+    return (time.perf_counter() - begun) * 1000
+
+
+def median_start_ms(commands, times):
+    """Of each command, taking turns."""
+    taken = [[] for _ in commands]
+    for _ in range(times):
+        for command, list_of_ms in zip(commands, taken):
+            list_of_ms.append(start_ms(command))
+    return [statistics.median(list_of_ms) for list_of_ms in taken]
 
 
 def workplace():
