@@ -85,6 +85,7 @@ export function Chart(props) {
   const box = useRef();
   const plot = useRef();
   const legend = useRef([]);
+  const widest = useRef([]);
   const latest = useRef(props);
   latest.current = props;
 
@@ -95,7 +96,13 @@ export function Chart(props) {
       if (!element) return;
       let k = index ?? xs.length - 1;
       const v = c[i]?.[k];
-      element.textContent = latest.current.unit === "ms" ? format.ms(v) : format.rate(v);
+      const text = latest.current.unit === "ms" ? format.ms(v) : format.rate(v);
+      if (text === element.textContent) return;
+      element.textContent = text;
+      if (text.length > (widest.current[i] || 4)) { // what was wide once stays so: nothing beside it moves back and forth
+        widest.current[i] = text.length;
+        element.style.minWidth = `${text.length}ch`;
+      }
     });
   };
 

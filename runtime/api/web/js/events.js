@@ -6,6 +6,7 @@ import { count } from "./format.js";
 const SILENT_MS = 6000; // stats come every second: longer silence means that nobody is there
 const RETRY_MS = [500, 1000, 2000, 3000];
 const KEPT = 2000;
+const FEW = 3;
 
 let source = null;
 let tries = 0;
@@ -13,7 +14,7 @@ let retryTimer = 0;
 let silenceTimer = 0;
 let serial = 0;
 
-/** The latest things that happened, newest last: {id, at, kind, level, text, device, group}. */
+/** The latest things that happened, newest last: {id, at, kind, level, text, device, group, status, ids}. */
 export const log = [];
 
 const stateListeners = new Set();
@@ -48,6 +49,21 @@ function heard() {
   silenceTimer = setTimeout(lost, SILENT_MS);
 }
 
+/** A few changes are a line each; many that are alike are one line, which knows whom it is about. */
+function noteStates(list) {
+  const { groupId: group, status } = list[0];
+  const level = status === "error" ? "error" : undefined;
+  if (list.length > FEW) {
+    const name = group ? `${group}: ` : "";
+    note("state", `${name}${count(list.length)} devices are ${status}`, { level, group, status, ids: list.map((d) => d.id) });
+    return;
+  }
+  for (const d of list) {
+    const link = d.connectionState && d.connectionState !== "connected" ? `, ${d.connectionState}` : "";
+    note("state", `${d.id} is ${status}${link}`, { level, group, status, device: d.id });
+  }
+}
+
 const parts = {
   stats(stats) {
     tries = 0;
@@ -61,10 +77,13 @@ const parts = {
   },
 
   state({ devices = [], more = 0 }) {
+    const alike = new Map(); // changes of one batch that are the same: group and status → devices
     for (const d of devices) {
-      note("state", `${d.id} is ${d.status}${d.connectionState ? `, ${d.connectionState}` : ""}`, {
-        level: d.status === "error" ? "error" : undefined, device: d.id, group: d.groupId, status: d.status });
+      const key = `${d.groupId ?? ""}\n${d.status}`;
+      if (alike.has(key)) alike.get(key).push(d);
+      else alike.set(key, [d]);
     }
+    for (const list of alike.values()) noteStates(list);
     if (more > 0) note("state", `${count(more)} further changes of state at the same time`);
     for (const fn of stateListeners) fn(devices, more);
   },

@@ -46,7 +46,7 @@ function Row({ device: d }) {
   return html`<tr>
     <td class="title"><a class="id" href=${`#/devices/${encodeURIComponent(d.id)}`}>${d.id}</a></td>
     <td class="live" data-label="State"><span title=${d.errorMessage || undefined}><${State} status=${d.status} /></span></td>
-    <td class="live" data-label="Connection">${d.connectionState || format.DASH}</td>
+    <td class="live link" data-label="Connection">${d.connectionState || format.DASH}</td>
     <td data-label="Group">${d.groupId
       ? html`<a href=${`#/groups/${encodeURIComponent(d.groupId)}`}>${d.groupId}</a>` : format.DASH}</td>
     <td data-label="Model"><a href=${`#/models/${encodeURIComponent(d.modelId)}`}>${d.modelId}</a></td>

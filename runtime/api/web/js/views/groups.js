@@ -223,7 +223,7 @@ function One({ group, operation }) {
           href=${`#/devices?groupId=${encodeURIComponent(group.groupId)}&status=${s}`}>${format.count(by[s] || 0)}</a></dd>`)}
         <dt>connected</dt><dd>${format.count(group.connected)}</dd>
       </dl>
-      ${operation ? html`<${Progress} operation=${operation} />` : null}
+      <div class="operations">${operation ? html`<${Progress} operation=${operation} />` : null}</div>
       <a href=${`#/devices?groupId=${encodeURIComponent(group.groupId)}`}>All ${format.plural(sizeOf(group), "device")}</a>
     </div></section>
     <section class="card" aria-labelledby="facts"><h2 id="facts">Facts</h2><dl class="facts">

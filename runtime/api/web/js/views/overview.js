@@ -65,6 +65,14 @@ function Figures({ stats }) {
   </dl>`;
 }
 
+const Operations = ({ running }) => html`<section class="card" aria-labelledby="operations">
+  <h2 id="operations">Operations</h2><div class="stack operations">
+    ${running.length
+      ? running.map((p) => html`<div key=${p.groupId}><a href=${`#/groups/${encodeURIComponent(p.groupId)}`}>${p.groupId}</a>
+          <${Progress} operation=${p} /></div>`)
+      : html`<p class="muted">Nothing is being started, stopped or dropped out.</p>`}
+  </div></section>`;
+
 function Service({ stats }) {
   return html`<section class="card" aria-labelledby="service"><h2 id="service">Service</h2><dl class="facts">
     <dt>Groups</dt><dd>${format.count(stats.groupCount)}</dd>
@@ -103,11 +111,6 @@ export function Overview() {
             connected, what they send, and how fast the backend answers.
           <//>`
         : null}
-      ${running.length
-        ? html`<section class="card" aria-label="Running operations"><div class="stack">
-            ${running.map((p) => html`<div key=${p.groupId}><a href=${`#/groups/${encodeURIComponent(p.groupId)}`}>${p.groupId}</a>
-              <${Progress} operation=${p} /></div>`)}</div></section>`
-        : null}
       ${seen ? html`<div class="charts">
         <div class="card wide"><${Chart} title="Devices by state" series=${BY_STATE} columns=${of(...STATES)} stacked
           height=${230} ...${shared} /></div>
@@ -121,7 +124,7 @@ export function Overview() {
           ...${shared} /></div>
         <div class="card"><${Chart} title="Errors per second" series=${ERRORS} columns=${of("errors")} legend
           ...${shared} /></div>
-        <${Service} stats=${stats} />
+        <div class="stack"><${Operations} running=${running} /><${Service} stats=${stats} /></div>
       </div>` : null}
     </div>`;
 }
