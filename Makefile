@@ -44,7 +44,8 @@ deps:
 	@tests/deps.sh
 
 ## make run       build, then run scenarios/quickstart.lua: 1,000 devices on a private broker
-run: deps
+run:
+	@tests/deps.sh build
 	@$(MAKE) --no-print-directory all
 	$(BUILD)/iotix run scenarios/quickstart.lua
 
@@ -142,7 +143,7 @@ $(BUILD)/gen/web_files.c: runtime/api/web/embed.sh $(WEB) $(WEB_NPM)/.fetched
 	@mkdir -p $(@D)
 	$(Q)runtime/api/web/embed.sh $@ $(BUILD)/gen/web_files $$(sed 's,^,$(WEB_NPM)/,' $(WEB_NPM)/.fetched)
 
-$(BUILD)/gen/web_files.o: $(BUILD)/gen/web_files.c
+$(BUILD)/gen/web_files.o: $(BUILD)/gen/web_files.c runtime/api/web_files.h
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 
 # What the tests of the page drive a browser with.

@@ -4,11 +4,11 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const require = createRequire(`${process.env.IOTIX_BROWSER}/`);
+const require = createRequire(`${resolve(process.env.IOTIX_BROWSER || "build/browser")}/`);
 const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const LIMIT_MS = Number(process.env.PAGE_STEP_MS || 60000); // for one step, on a slow machine; none of them waits for it
