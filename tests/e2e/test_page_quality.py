@@ -2,12 +2,16 @@
 with its documentation; and how its files are served."""
 
 import gzip
+import pathlib
 import re
+import subprocess
 
 import requests
 from page import browse, service
 
 __all__ = ["browse", "service"]  # fixtures
+
+WEB = pathlib.Path(__file__).parents[2] / "runtime/api/web"
 
 
 def test_keys_are_enough(browse):
@@ -65,3 +69,18 @@ def test_files_are_served_with_their_policy_and_from_the_cache(service):
     assert len(gzip.decompress(raw)) > 2 * len(raw)
     for wrong in ("/assets/", "/assets/../web_files.h", "/assets/js/nothing.js", "/assets/%2e%2e/%2e%2e/etc/passwd"):
         assert requests.get(service.address + wrong, timeout=20).status_code in (400, 404), wrong
+
+
+def test_a_build_without_npm_has_a_plain_page(tmp_path):
+    """Its table compiles, has a page that says what is missing, and nothing that needs what is not there."""
+    table = tmp_path / "web_files.c"
+    subprocess.run([WEB / "embed.sh", table, tmp_path / "files"], check=True, timeout=60)
+    text = table.read_text()
+    assert "ix_web_has_page = false" in text
+    paths = re.findall(r'^    \{"([^"]+)"', text, re.MULTILINE)
+    assert paths == sorted(paths) and "/" in paths and "/docs" not in paths
+    page = (WEB / "plain.html").read_text()
+    assert "npm" in page and "<script" not in page
+    for address in re.findall(r'(?:src|href)="(/assets/[^"]+)"', page):
+        assert address in paths
+    subprocess.run(["gcc", f"-I{WEB.parent.parent}", "-c", table, "-o", tmp_path / "table.o"], check=True, timeout=60)
