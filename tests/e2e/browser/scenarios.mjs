@@ -320,9 +320,10 @@ export async function keyboard(s) {
   await s.page.keyboard.press("Enter");
   await dialog(s).getByRole("radio", { name: /^linear/ }).waitFor();
   await s.until(() => document.querySelector("dialog").contains(document.activeElement), null, "the focus in the dialog");
-  await tabTo(/^linear/);
-  await s.page.keyboard.press("ArrowUp");
+  await tabTo(/^immediate.*recommended/);
   await s.page.getByText("4 devices started at once").waitFor();
+  await s.page.keyboard.press("ArrowDown");
+  await s.page.getByText("4 devices started within 30 ms").waitFor();
   await tabTo(/^Start$/);
   await s.page.keyboard.press("Enter");
   await s.until(() => /4 running/.test(document.querySelector(".meter")?.ariaLabel), null, "4 running devices");

@@ -20,6 +20,14 @@ const SUGGESTED = {
   dropout: { linear: { delayMs: 10 }, exponential: { delayMs: 1000, exponentBase: 1.5 }, random: { durationMs: 10000 } },
 };
 
+/** The launch that suits so many devices: a strategy and its settings, as `iotix plan` recommends them. */
+export function recommended(count) {
+  if (count <= 100) return { name: "immediate", settings: {} };
+  if (count <= 1000) return { name: "linear", settings: { delayMs: 10 } };
+  const [batchSize, delayMs] = count <= 10000 ? [100, 500] : count <= 100000 ? [500, 1000] : [1000, 2000];
+  return { name: "batch", settings: { batchSize, delayMs } };
+}
+
 /** Text of an input → value of that type, or undefined when it is empty. A number that is none stays a text. */
 export function typed(text, type) {
   if (text === "" || text === undefined || text === null) return undefined;
@@ -34,11 +42,15 @@ const ORDER = ["immediate", "linear", "batch", "exponential", "poisson", "random
 const sorted = (list) => [...list].sort((a, b) => (ORDER.indexOf(a.name) + 99) % 99 - (ORDER.indexOf(b.name) + 99) % 99 ||
   a.name.localeCompare(b.name));
 
-/** Hook: the strategies of a kind ("launch", "dropout"), the chosen one, its settings as the API takes them. */
-export function useStrategy(kind, first) {
+/**
+ * Hook: the strategies of a kind ("launch", "dropout"), the chosen one, its settings as the API takes them. `first`:
+ * the one to begin with, {name, settings}; `advised`: it is marked as recommended.
+ */
+export function useStrategy(kind, first, advised) {
   const [list, setList] = useState(null);
   const [problem, setProblem] = useState(null);
-  const [name, setName] = useState(first);
+  const [name, setName] = useState(first.name);
+  const [suggested] = useState(first);
   const [values, setValues] = useState({});
   useEffect(() => {
     api.strategies().then((all) => setList(sorted(all[kind] || [])), setProblem);
@@ -46,14 +58,14 @@ export function useStrategy(kind, first) {
   const chosen = list?.find((s) => s.name === name) || null;
   const settings = chosen?.settings || [];
   const mine = { ...Object.fromEntries(settings.map((s) => [s.name, s.default])), ...SUGGESTED[kind][name],
-    ...values[name] };
+    ...(name === suggested.name ? suggested.settings : {}), ...values[name] };
   const body = { strategy: name };
   for (const s of settings) {
     const v = typed(mine[s.name], s.type);
     if (v !== undefined) body[s.name] = v;
   }
   return {
-    kind, list, problem, name, setName, settings, values: mine, body,
+    kind, list, problem, name, setName, advised: advised ? suggested.name : null, settings, values: mine, body,
     set: (setting, v) => setValues({ ...values, [name]: { ...values[name], [setting]: v } }),
   };
 }
@@ -149,6 +161,7 @@ export function StrategyForm({ strategy, preview, problem }) {
           <input type="radio" name=${group} value=${s.name} checked=${s.name === strategy.name}
             data-first=${s.name === strategy.name ? "" : undefined} onChange=${() => strategy.setName(s.name)} />
           <b>${s.name}</b>
+          ${s.name === strategy.advised ? html`<small class="advice">recommended for this size</small>` : null}
           ${s.description ? html`<small>${brief(s.description)}</small>` : null}
         </label>`)}
       </div>

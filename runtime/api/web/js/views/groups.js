@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "../../vendor/preact.js";
 import { api } from "../api.js";
 import { Chart } from "../chart.js";
 import * as format from "../format.js";
-import { Preview, StrategyForm, typed, usePreview, useStrategy } from "../strategy.js";
+import { Preview, recommended, StrategyForm, typed, usePreview, useStrategy } from "../strategy.js";
 import { read, STATES, toast, update, useStore } from "../store.js";
 import { Confirm, Dialog, Empty, Field, Head, Icon, ProblemBox, Progress, Select, State, StateBar, useLoad } from "../ui.js";
 
@@ -63,8 +63,8 @@ function Create({ onClose }) {
 }
 
 function Start({ group, onClose }) {
-  const strategy = useStrategy("launch", "linear");
   const waiting = idle(group) || sizeOf(group);
+  const strategy = useStrategy("launch", recommended(waiting), true);
   const preview = usePreview(strategy, waiting);
   const send = async () => {
     const answer = await api.startGroup(group.groupId, strategy.body);
@@ -86,7 +86,7 @@ const MODES = [
 ];
 
 function Dropout({ group, onClose }) {
-  const strategy = useStrategy("dropout", "immediate");
+  const strategy = useStrategy("dropout", { name: "immediate", settings: {} });
   const [form, setForm] = useState({ by: "percentage", percentage: "50", count: "", reconnect: false,
     reconnectDelayMs: "5000", mode: "abort" });
   const set = (name) => (value) => setForm({ ...form, [name]: value });
