@@ -355,6 +355,10 @@ static uint64_t overrun_of(const json_t *delivery, const struct sums *s)
 void ix_run_ledger_close(struct ix_run *run)
 {
     struct ix_run_ledger *l = run->ledger;
+    uint64_t dropped = 0;
+    for (uint32_t i = 0; i < ix_workers_count(run->workers); i++)
+        dropped += ix_workers_segment(run->workers, i)->dropped;
+    run->result.observer_overrun = dropped;
     if (!l || l->phase == LEDGER_OBSERVERS)
         return;
     struct sums s = sum_up(run);
@@ -371,7 +375,7 @@ void ix_run_ledger_close(struct ix_run *run)
     json_decref(run->result.delivery);
     run->result.delivery =
         ix_delivery_close(ix_workers_ledger(run->workers), &facts, name_device, run, &run->now);
-    run->result.observer_overrun = overrun_of(run->result.delivery, &s);
+    run->result.observer_overrun += overrun_of(run->result.delivery, &s);
 }
 
 void ix_run_ledger_free(struct ix_run *run)

@@ -137,7 +137,8 @@ static void on_observed(void *context, uint64_t id, const struct ix_message *m, 
     ix_pack_u8(&w->out, m->duplicate);
     ix_pack_str(&w->out, m->topic);
     ix_pack_bytes(&w->out, m->payload, m->len);
-    send_frame(w, IX_UP_MESSAGE);
+    if (!send_frame(w, IX_UP_MESSAGE))
+        w->segment->dropped++;
 }
 
 static void on_arrived(void *context, const struct ix_message *message, uint64_t at_ns)
