@@ -137,8 +137,12 @@ static void on_observed(void *context, uint64_t id, const struct ix_message *m, 
     ix_pack_u8(&w->out, m->duplicate);
     ix_pack_str(&w->out, m->topic);
     ix_pack_bytes(&w->out, m->payload, m->len);
-    if (!send_frame(w, IX_UP_MESSAGE))
-        w->segment->dropped++;
+    bool lost =
+        w->out.overflow || (w->pipe && ix_frame_send(w->pipe, IX_UP_MESSAGE, w->out.data, w->out.len) < 0);
+    w->segment->dropped += lost;
+    if (!w->pipe && !lost)
+        send_frame(w, IX_UP_MESSAGE);
+    ix_buf_clear(&w->out);
 }
 
 static void on_arrived(void *context, const struct ix_message *message, uint64_t at_ns)

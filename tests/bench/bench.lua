@@ -9,7 +9,8 @@ end
 
 return iotix.scenario {
   name = "bench",
-  options = { devices = 2000, rate = 20000, qos = 0, delay = 0.2, settle = "1s", duration = "2s", drops = 0 },
+  options = { devices = 2000, rate = 20000, qos = 0, delay = 0.2, settle = "1s", duration = "2s", drops = 0,
+    observe = false },
   run = function(t)
     local devices, rate = t.options.devices, t.options.rate
     local fleet = t:group {
@@ -35,6 +36,9 @@ return iotix.scenario {
       group = "bench",
       id = "bench-{index}",
     }
+    if t.options.observe then
+      t:observe { topics = "devices/#", qos = 0 }
+    end
     fleet:start { strategy = "linear", delayMs = t.options.delay }
     fleet:wait { connected = "100%", timeout = "120s" }
     mark(t, "connected")
