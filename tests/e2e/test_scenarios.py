@@ -12,6 +12,7 @@ SMALL = {
     "ramp": {"devices": 40, "ramp": "1s", "plateau": "500ms"},
     "chaos": {"devices": 20, "scale": 0.005},
     "reconnect-storm": {"devices": 50, "storms": 2, "calm": "100ms"},
+    "delivery": {"devices": 20, "hold": "500ms", "outages": 1, "late": "30s"},
     "commands": {"gateways": 8},
     "ecg-alert": {"monitors": 5, "quiet": "1s"},
     "gateway": {"gateways": 3},
