@@ -49,7 +49,7 @@ def test_metrics_of_the_reference_exist(broker, iotix, write):
     names = [name for row in re.findall(r"(?m)^\| (`.*?) \|", table) for name in re.findall(r"`([\w.]+)`", row)]
     assert len(names) > 30
     lines = "\n".join(f't:metric "{name}"' for name in [*names, "mqtt.publish.latency"] if name != "checks")
-    write("m.lua", f'return require("iotix").scenario {{ name = "m", run = function(t)\n{lines}\nend }}')
+    write("m.lua", f'return require("iotix").scenario {{ name = "m", run = function(t)\nt:observe()\n{lines}\nend }}')
     iotix("run", "m.lua", "--broker", broker.address).expect(0)
 
 
