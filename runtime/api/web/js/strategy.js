@@ -161,7 +161,7 @@ export function StrategyForm({ strategy, preview, problem }) {
           <input type="radio" name=${group} value=${s.name} checked=${s.name === strategy.name}
             data-first=${s.name === strategy.name ? "" : undefined} onChange=${() => strategy.setName(s.name)} />
           <b>${s.name}</b>
-          ${s.name === strategy.advised ? html`<small class="advice">recommended for this size</small>` : null}
+          ${s.name === strategy.advised ? html`<small class="advice">recommended</small>` : null}
           ${s.description ? html`<small>${brief(s.description)}</small>` : null}
         </label>`)}
       </div>
