@@ -5,6 +5,7 @@ machines are the ratios. Rounds are interleaved, so that a slow minute hits both
 means and how it is taken. Parts:
 
   publish   CPU for each message with 2,000 devices: QoS 0 and 1, one worker and as many as there are cores
+  ledger    … what the delivery ledger adds to it, and what an observer takes
   scale     … with 200 and 15,000 devices, and as fast as it goes
   flat      … with 1,000, 10,000 and 100,000 devices, the kernel's own growth divided out
   lateness  how late messages, starts and drops are
@@ -26,7 +27,7 @@ import time
 import figures
 from measure import HERE, Brokers, Run, median_start_ms, workplace
 
-PARTS = ("publish", "scale", "flat", "lateness", "connect", "group", "start", "engine")
+PARTS = ("publish", "ledger", "scale", "flat", "lateness", "connect", "group", "start", "engine")
 DEVICES_OF_BROKER = 19_000  # descriptors of one mosquitto, and of one process of the plain loop
 WARM = 1.0  # seconds of publishing before a measurement: a connection's first messages cost more
 
@@ -92,6 +93,22 @@ class Bench:
                     whole / all_cores, target=2.8)
         counters = report["totals"]["counters"]
         self.figure(section, "payload", "B", counters["bytes.sent"] / counters["messages.sent"], 0)
+
+    def ledger_round(self):
+        """One worker, QoS 0, not observed and observed; observers are processes of their own."""
+        section = f"Delivery ledger: 2,000 devices, {self.a.rate:,} messages/s of 200 bytes: CPU for each message"
+        plain, _ = self.iotix(2000, self.a.rate, workers=1)
+        options = {"devices": 2000, "rate": self.a.rate, "settle": f"{WARM}s", "duration": f"{self.a.seconds}s"}
+        run = Run(self.a.iotix, self.brokers, self.folder, {**options, "observe": "true"}, 1)
+        begin, end = run.mark("begin"), run.mark("end")
+        sent, observers = end.sent - begin.sent, end.of_observers_us - begin.of_observers_us
+        total = run.finish()["delivery"]["total"]
+        observed = (end.cpu_us - begin.cpu_us - observers) / sent
+        self.figure(section, "not observed", "µs", plain)
+        self.figure(section, "observed, without its observer", "µs", observed)
+        self.figure(section, "observed ÷ not observed", "×", observed / plain, target=1.1)
+        self.figure(section, "its observer, for each message", "µs", observers / sent)
+        self.figure(section, "messages not delivered", "", total["sent"] - total["delivered"], 0)
 
     def scale_round(self):
         for devices in (200, 15000):

@@ -95,6 +95,11 @@ def cpu_us(pid):
     return used
 
 
+def is_observer(pid):
+    with open(f"/proc/{pid}/cmdline", "rb") as line:
+        return line.read().startswith(b"iotix-observer")
+
+
 class Look:
     """The processes of a run at one moment: their CPU time in µs, messages sent so far."""
 
@@ -103,6 +108,7 @@ class Look:
         controller, *workers = run.processes()
         self.of_workers_us = sum(cpu_us(pid) for pid in workers)
         self.cpu_us = cpu_us(controller) + self.of_workers_us
+        self.of_observers_us = sum(cpu_us(pid) for pid in workers if is_observer(pid))
 
 
 class Run:
