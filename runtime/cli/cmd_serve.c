@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEVICE_PORT  8080
@@ -240,6 +241,36 @@ static void add_parts(char *list, const char *separator, const char **items, siz
             items[(*count)++] = one;
 }
 
+/* A folder that was named and is not there is a mistake, and not an empty one. */
+static int check_folders(const char *const *folders, size_t count, struct ix_error *err)
+{
+    struct stat info;
+    for (size_t i = 0; i < count; i++) {
+        if (stat(folders[i], &info) < 0)
+            return ix_fail(err, -errno, "the folder of models %s can't be read: %s", folders[i],
+                           strerror(errno));
+        if (!S_ISDIR(info.st_mode))
+            return ix_fail(err, -ENOTDIR,
+                           "%s is no folder: --models and DEVICE_MODEL_PATH name folders of models",
+                           folders[i]);
+    }
+    return 0;
+}
+
+/* What the environment asks for and this version can't do yet is said, not swallowed. */
+static void warn_of_outputs(void)
+{
+    static const char *const names[][2] = {{"KAFKA_BOOTSTRAP_SERVERS", "Kafka"},
+                                           {"INFLUXDB_URL", "InfluxDB"}};
+    for (size_t i = 0; i < IX_ARRAY_LEN(names); i++) {
+        const char *value = getenv(names[i][0]);
+        if (value && value[0])
+            ix_log(IX_LOG_WARN,
+                   "%s is set, but nothing is sent: output to %s is not part of this version yet",
+                   names[i][0], names[i][1]);
+    }
+}
+
 int ix_command_serve(int argc, char **argv)
 {
     struct serving s = {0};
@@ -319,10 +350,13 @@ int ix_command_serve(int argc, char **argv)
         add_parts(folder_text, ":", folders, &folder_count);
     if (!folder_count && access(IMAGE_FOLDER, R_OK) == 0)
         folders[folder_count++] = IMAGE_FOLDER;
+    if (check_folders(folders, folder_count, &err) < 0)
+        goto failed;
     add_parts(host_text, ",", hosts.items, &hosts.count);
     s.json_log = log_format && strcmp(log_format, "json") == 0;
     s.data_dir = dir;
     ix_log_set_sink(write_log, &s);
+    warn_of_outputs();
     service.embedded_port = service.broker && strcmp(service.broker, "embedded") == 0 ? 0 : IX_MQTT_PORT;
     service.connect_rate = (double)rate;
     service.workers = (uint32_t)workers;

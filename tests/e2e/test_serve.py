@@ -51,6 +51,7 @@ def serve(tmp_path):
     (["--prot", "1"], ["unknown option --prot", "--port"]),
     (["--port", "70000"], ["70000", "65535"]),
     (["--host", "0.0.0.0"], ["0.0.0.0", "authentication is not part of this version", "127.0.0.1"]),
+    (["--ephemeral", "--models", "/no/such/folder"], ["/no/such/folder", "No such file"]),
     (["--log-level", "loud"], ["ERROR, WARN, INFO or DEBUG"]),
     (["--log-format", "xml"], ["text or json"]),
     (["--data-dir", "/proc/nowhere"], ["/proc/nowhere"]),
