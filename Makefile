@@ -84,10 +84,10 @@ bench: deps
 bench-table:
 	@/usr/bin/python3 tests/bench/table.py $(BUILD)/bench/result.json
 
-## make bench-million  connects a million devices on this machine, or as many as fit, and says what that costs
+## make bench-million  connects a million devices on this machine, or as many as fit, and says what that costs; MILLION="--devices 2000000"
 bench-million: deps
 	@$(MAKE) --no-print-directory all
-	@/usr/bin/python3 tests/bench/million.py --iotix $(BUILD)/iotix --out $(BUILD)/bench/million.json
+	@/usr/bin/python3 tests/bench/million.py --iotix $(BUILD)/iotix --out $(BUILD)/bench/million.json $(MILLION)
 
 ## make soak       ten million messages and 10,000 reconnects: memory and descriptors stay where they are (4 minutes)
 soak: deps

@@ -21,7 +21,9 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCENARIO = os.path.join(HERE, "..", "..", "scenarios", "million.lua")
 KIB_PER_DEVICE = 10.5  # iotix, kernel and broker; measured below, this is what is planned with
+DEVICES = 1_000_000
 DEVICES_PER_CORE = 500_000
+CLOSING = 100  # seconds that the end of a large run may take, of --deadline
 MEMORY_SHARE = 0.9  # of what is available
 BROKER_OVERHEAD = 60  # descriptors that a mosquitto needs itself
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -81,8 +83,9 @@ class Limits:
 
 
 def plan(arguments, limits):
-    """(devices, devices per broker, what made them fewer)."""
-    devices, reasons = arguments.devices, []
+    """(devices, devices per broker, what made them fewer). Who names a number gets it, whatever the cores: only memory
+    and descriptors are hard limits."""
+    devices, reasons = arguments.devices or DEVICES, []
 
     def cap(most, why):
         nonlocal devices
@@ -93,7 +96,8 @@ def plan(arguments, limits):
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     per_broker = descriptors - BROKER_OVERHEAD
     cap(int(meminfo("MemAvailable") * MEMORY_SHARE / KIB_PER_DEVICE), f"{meminfo('MemAvailable') >> 10} MiB of memory")
-    cap((os.cpu_count() or 1) * DEVICES_PER_CORE, f"{os.cpu_count()} cores")
+    if not arguments.devices:
+        cap((os.cpu_count() or 1) * DEVICES_PER_CORE, f"{os.cpu_count()} cores")
     limits.at_least("fs.file-max", 2 * devices + 200_000)
     cap((limits.get("fs.file-max")[0] - 100_000) // 2, "fs.file-max, both ends of a connection are here")
     # The controller holds two descriptors for each worker.
@@ -222,7 +226,7 @@ class Run:
         self.began = time.monotonic()
         environment = dict(os.environ, XDG_STATE_HOME=os.path.join(folder, "state"))
         self.process = subprocess.Popen(command, env=environment, preexec_fn=die_with_parent)
-        self.samples = {}
+        self.samples, self.connected, self.interrupted = {}, 0, False
 
     def sample(self, pids):
         broker_pids = [broker.pid for broker in self.brokers]
@@ -233,14 +237,17 @@ class Run:
     def watch(self):
         """Measures when all are connected, and again shortly before the end."""
         wanted = self.before["sockets"] + 2 * self.devices - self.devices // 500
-        deadline = self.began + self.a.timeout
+        end = self.a.started + self.a.deadline
         second = None
         while self.process.poll() is None:
-            now = time.monotonic()
-            if now > deadline:
+            now, sockets = time.monotonic(), sockets_in_use()
+            self.connected = max(self.connected, (sockets - self.before["sockets"]) // 2)
+            if now > end - CLOSING and not self.interrupted:
                 self.process.send_signal(signal.SIGINT)
-                deadline = now + 120  # a million connections take a while to close
-            if "connected" not in self.samples and sockets_in_use() >= wanted:
+                self.interrupted = True
+            if now > end:
+                self.process.kill()
+            if "connected" not in self.samples and sockets >= wanted:
                 self.samples["connected"] = self.sample(family(self.process.pid))
                 second = now + self.a.hold * 0.9
             if second and now >= second and "late" not in self.samples:
@@ -250,13 +257,20 @@ class Run:
 
 
 def figures(run, status, arguments, notes, per_broker):
+    if run.interrupted:
+        notes = notes + [f"not done within {arguments.deadline:g} s: interrupted before"]
+    if not os.path.exists(run.report):
+        return {"devices": run.devices, "connected_at_most": run.connected, "exit_code": status, "notes": notes}
     with open(run.report, encoding="utf-8") as file:
         report = json.load(file)
+    run.connected = max([point["connected"] for point in report["series"]] or [0])
     trends, counters = report["totals"]["trends"], report["totals"]["counters"]
     seconds = next((event["data"]["seconds"] for event in report["events"] if event["name"] == "all connected"), None)
     out = {"devices": run.devices, "brokers": len(run.brokers), "devices_per_broker_at_most": per_broker,
            "workers": len(report["workers"]), "cores": os.cpu_count(), "exit_code": status, "notes": notes,
-           "kernel": os.uname().release, "connect_seconds": seconds, "interval_seconds": arguments.interval}
+           "connected_at_most": run.connected, "kernel": os.uname().release, "connect_seconds": seconds,
+           "connects_per_second": round(run.devices / seconds) if seconds else None,
+           "peak_connects_per_second": round(report["peakConnectsPerSecond"]), "interval_seconds": arguments.interval}
     out["lateness_ms"] = {key: trends["publish.lateness"][key] for key in ("p50", "p90", "p95", "p99", "max")}
     out["connect_ms"] = {key: trends["connect.time"][key] for key in ("p50", "p99", "max")}
     out["messages"] = {key: counters[f"messages.{key}"] for key in ("scheduled", "sent", "lost")}
@@ -279,19 +293,45 @@ def figures(run, status, arguments, notes, per_broker):
     return out
 
 
+def show(result):
+    """The figures that were asked for, one a line."""
+    def line(name, value, unit=""):
+        if value is not None:
+            print(f"  {name:<44}{value:>14,}{' ' + unit if unit else ''}" if isinstance(value, (int, float))
+                  else f"  {name:<44}{value:>14}")
+
+    memory, cpu = result.get("bytes_per_device", {}), result.get("cpu_percent_of_a_core_while_publishing", {})
+    print("\nFIGURES")
+    line("devices", result["devices"])
+    line("workers and brokers", f"{result.get('workers')} and {result.get('brokers')}")
+    line("all connected after", result.get("connect_seconds") and round(result["connect_seconds"], 1), "s")
+    line("connects a second", result.get("connects_per_second"))
+    for name, key in (("iotix", "iotix"), ("kernel, both ends", "kernel"), ("broker", "brokers"), ("in all", "sum")):
+        line(f"memory of a device: {name}", memory.get(key), "B")
+    line("messages a second", result.get("messages_per_second"))
+    for key in ("p50", "p99", "max"):
+        line(f"lateness {key}", result.get("lateness_ms", {}).get(key), "ms")
+    for key in ("iotix", "controller", "brokers"):
+        line(f"CPU while publishing: {key}", cpu.get(key), "% of a core")
+    for note in result["notes"]:
+        print("  " + note)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--iotix", default="build/iotix")
-    parser.add_argument("--devices", type=int, default=1_000_000)
+    parser.add_argument("--devices", type=int, help="how many (default: a million, fewer on small hosts)")
     parser.add_argument("--interval", type=float, default=60, help="seconds between two messages of a device")
     parser.add_argument("--connects", type=int, default=6_000 * (os.cpu_count() or 1),
                         help="planned starts a second (default: 6,000 for each core)")
     parser.add_argument("--hold", type=float, default=60, help="seconds with everybody connected")
-    parser.add_argument("--timeout", type=float, default=400, help="seconds after which the run is interrupted")
+    parser.add_argument("--deadline", type=float, default=480,
+                        help="seconds after which all is over: the run is interrupted before, and what it measured kept")
     parser.add_argument("--out", default="build/bench/million.json")
     parser.add_argument("--no-sysctl", action="store_true", help="leave the kernel's limits alone")
     parser.add_argument("extra", nargs="*", help="further options of iotix run, after --")
     arguments = parser.parse_args()
+    arguments.started = time.monotonic()
     os.makedirs(os.path.dirname(arguments.out) or ".", exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # what was raised is put back
     limits = Limits(os.geteuid() == 0 and not arguments.no_sysctl)
@@ -320,8 +360,8 @@ def main():
     with open(arguments.out, "w", encoding="utf-8") as file:
         json.dump(result, file, indent=2)
         file.write("\n")
-    print(json.dumps(result, indent=2))
-    return 0 if status in (0, 111) else 1
+    show(result)
+    return 0 if status in (0, 111) and not run.interrupted else 1
 
 
 if __name__ == "__main__":
