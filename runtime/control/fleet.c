@@ -135,6 +135,7 @@ int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config
     }
     g->device_memory = config->device_memory;
     g->broker_is_here = config->broker_is_here;
+    g->broker_is_embedded = config->broker_is_embedded;
     spec->tags = ix_strdup(config->tags);
     spec->label = config->label ? ix_strdup(config->label) : NULL;
     g->is_hidden = config->is_hidden;

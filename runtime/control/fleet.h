@@ -45,6 +45,7 @@ struct ix_group_config {
     const struct ix_sources *sources;
     struct ix_memory_parts device_memory; /* that one of its devices takes on this host */
     bool broker_is_here;
+    bool broker_is_embedded;
     const char *tags;  /* "key:value,…" sorted; "" none */
     const char *label; /* what ${groupId} gives; NULL: the id */
     bool is_hidden;    /* its ids are names of their own: the pattern collides with nothing */

@@ -34,7 +34,7 @@ struct group {
     struct ix_record spec; /* shards are filled in per worker */
     struct ix_id_pattern pattern;
     struct ix_memory_parts device_memory;
-    bool broker_is_here;
+    bool broker_is_here, broker_is_embedded;
     bool placed;
     bool assumed;                   /* dry: too large to be placed, … */
     bool runs;                      /* … and all of them run and are connected, until a stop */
@@ -115,6 +115,7 @@ struct ix_fleet {
     uint64_t last_ticket;            /* of requests to workers */
     uint64_t placed[IX_WORKERS_MAX]; /* devices on each worker */
     struct ix_limits_of_host host;   /* before the first group was placed */
+    unsigned warned;                 /* of shortages, by kind */
     struct ix_demand demand;         /* of the devices that were placed */
     struct request *requests;
     struct removed *removed;

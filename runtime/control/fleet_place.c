@@ -66,7 +66,13 @@ static int check_room(struct ix_fleet *fleet, const struct group *g, uint64_t de
     demand->memory_iotix += devices * g->device_memory.iotix;
     demand->memory_kernel += devices * g->device_memory.kernel;
     demand->memory_broker += devices * g->device_memory.broker;
-    return fleet->config.dry ? 0 : ix_limits_require(&fleet->host, demand, err);
+    demand->embedded = demand->embedded || g->broker_is_embedded;
+    if (fleet->config.dry)
+        return 0;
+    int code = ix_limits_require(&fleet->host, demand, err);
+    if (code == 0)
+        ix_limits_warn(&fleet->host, demand, &fleet->warned);
+    return code;
 }
 
 /* Devices of one worker. A dry run goes on where this host's limit does not suffice, and says so in the end. */

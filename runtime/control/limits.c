@@ -276,6 +276,20 @@ void ix_shortages_free(struct ix_shortage *shortages, size_t count)
     }
 }
 
+void ix_limits_warn(const struct ix_limits_of_host *host, const struct ix_demand *demand, unsigned *warned)
+{
+    struct ix_shortage shortages[IX_SHORT_COUNT];
+    size_t count = ix_limits_check(host, demand, shortages);
+    for (size_t i = 0; i < count; i++) {
+        const struct ix_shortage *s = &shortages[i];
+        bool felt = s->kind == IX_SHORT_BROKER || (s->kind == IX_SHORT_ALL_FILES && !s->hard);
+        if (felt && !(*warned & 1u << s->kind))
+            ix_log(IX_LOG_WARN, "%s; to lift it: %s", s->text, s->cure);
+        *warned |= felt ? 1u << s->kind : 0;
+    }
+    ix_shortages_free(shortages, count);
+}
+
 void ix_limits_warn_of_ports(const struct ix_demand *demand)
 {
     struct ix_shortage shortages[IX_SHORT_COUNT];

@@ -84,6 +84,8 @@ static int create_group(struct ix_run *run, const json_t *args, struct ix_found_
             .sources = &sources,
             .device_memory = ix_memory_of_device(found->model, ix_broker_is_here(&targets[0])),
             .broker_is_here = ix_broker_is_here(&targets[0]),
+            .broker_is_embedded =
+                run->brokers.is_embedded && ix_brokers_is_shared(&run->brokers, found->model, broker),
             .tags = tags,
         };
         code = ix_fleet_create(run->fleet, &group, err);

@@ -152,8 +152,11 @@ static void sum_files(const struct ix_run *run, struct ix_plan *plan)
         plan->workers++;
     }
     uint64_t wanted = ix_limits_workers(&plan->host, plan->demand.devices, plan->demand.workers);
-    if (plan->workers < wanted || run->fleet->host.files == 0)
-        plan->workers = plan->demand.devices ? wanted : 0;
+    uint64_t capacity = ix_workers_capacity();
+    if (!wanted) /* more than descriptors allow: as many as it would take */
+        wanted = capacity ? (plan->demand.devices + capacity - 1) / capacity : 0;
+    if (plan->workers < wanted && plan->demand.devices)
+        plan->workers = wanted;
     if (plan->workers && fullest * plan->workers < plan->demand.devices)
         fullest = (plan->demand.devices + plan->workers - 1) / plan->workers;
     plan->files_worker = fullest + IX_FILES_OF_WORKER;

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -225,8 +226,19 @@ class Run:
         self.before = self.sample([])
         self.began = time.monotonic()
         environment = dict(os.environ, XDG_STATE_HOME=os.path.join(folder, "state"))
-        self.process = subprocess.Popen(command, env=environment, preexec_fn=die_with_parent)
+        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, preexec_fn=die_with_parent)
         self.samples, self.connected, self.interrupted = {}, 0, False
+        self.all_connected = threading.Event()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        """Passes the progress on, and sees when the scenario says that everybody is connected."""
+        for line in self.process.stderr:
+            sys.stderr.buffer.write(line)
+            sys.stderr.flush()
+            if b"devices connected after" in line:
+                self.all_connected.set()
 
     def sample(self, pids):
         broker_pids = [broker.pid for broker in self.brokers]
@@ -236,7 +248,6 @@ class Run:
 
     def watch(self):
         """Measures when all are connected, and again shortly before the end."""
-        wanted = self.before["sockets"] + 2 * self.devices - self.devices // 500
         end = self.a.started + self.a.deadline
         second = None
         while self.process.poll() is None:
@@ -247,12 +258,13 @@ class Run:
                 self.interrupted = True
             if now > end:
                 self.process.kill()
-            if "connected" not in self.samples and sockets >= wanted:
+            if "connected" not in self.samples and self.all_connected.is_set():
                 self.samples["connected"] = self.sample(family(self.process.pid))
                 second = now + self.a.hold * 0.9
             if second and now >= second and "late" not in self.samples:
                 self.samples["late"] = self.sample(family(self.process.pid))
             time.sleep(0.1)
+        self.reader.join(10)
         return self.process.returncode
 
 
@@ -322,8 +334,8 @@ def main():
     parser.add_argument("--iotix", default="build/iotix")
     parser.add_argument("--devices", type=int, help="how many (default: a million, fewer on small hosts)")
     parser.add_argument("--interval", type=float, default=60, help="seconds between two messages of a device")
-    parser.add_argument("--connects", type=int, default=6_000 * (os.cpu_count() or 1),
-                        help="planned starts a second (default: 6,000 for each core)")
+    parser.add_argument("--connects", type=int, default=6_500 * (os.cpu_count() or 1),
+                        help="planned starts a second (default: 6,500 for each core)")
     parser.add_argument("--hold", type=float, default=60, help="seconds with everybody connected")
     parser.add_argument("--deadline", type=float, default=480,
                         help="seconds after which all is over: the run is interrupted before, and what it measured kept")

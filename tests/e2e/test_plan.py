@@ -209,6 +209,13 @@ def test_the_embedded_broker_has_a_limit_as_well(plan, probe):
     assert "2000 clients" in one["text"] and "with 3 brokers" in one["cure"]
 
 
+def test_a_launch_warns_of_the_embedded_brokers_limit(iotix, probe):
+    path = probe(150, 't:sleep "100ms"')
+    path.write_text(path.read_text().replace('connected = "100%"', 'connected = 20'))
+    run = iotix("run", path, "--broker", "embedded", "--workers", "2", limits=limit_files(140))
+    assert re.search(r"warning: 150 clients are more than the embedded broker can hold: 116", run.err), run.describe()
+
+
 def test_memory(plan, probe):
     found = plan(probe(200_000_000), "--broker", "127.0.0.1:1,127.0.0.1:2", code=104)
     one = shortage(found, "memory")
