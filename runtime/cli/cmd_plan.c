@@ -20,7 +20,7 @@ static const char summary[] =
 struct wish {
     struct ix_run_config config;
     struct ix_plan_options plan;
-    struct ix_option_list settings, allowed_env;
+    struct ix_option_list settings, allowed_env, observe;
     uint64_t workers;
     const char *seed, *connect_rate;
     bool workers_given;
@@ -35,6 +35,9 @@ static int check(struct wish *w, struct ix_error *err)
         code = ix_values_workers(w->workers, err);
     if (code == 0 && (w->plan.until_ns < IX_S || w->plan.patience_ns < IX_S))
         code = ix_fail(err, -EINVAL, "--until and --patience must be 1s or more");
+    if (code == 0 && (w->config.observers > 64 || (!w->observe.count && w->config.observers)))
+        code = ix_fail(err, -EINVAL,
+                       w->config.observers > 64 ? "--observers must be 1 to 64" : "--observers wants --observe FILTER");
     return code;
 }
 
@@ -51,6 +54,8 @@ static int plan(struct wish *w, const char *path)
     w->config.seed_given = w->seed != NULL;
     w->config.workers = w->workers_given ? (uint32_t)w->workers : 0;
     w->config.options = values;
+    w->config.observe = w->observe.items;
+    w->config.observe_count = w->observe.count;
     w->config.allowed_env = w->allowed_env.items;
     w->config.allowed_env_count = w->allowed_env.count;
     int status = ix_plan_run(&w->config, &w->plan);
@@ -74,6 +79,9 @@ int ix_command_plan(int argc, char **argv)
          &w.connect_rate, NULL},
         {"--option", 'e', IX_OPT_LIST, "name=value", "sets an option that the scenario declares (repeatable)",
          &w.settings, NULL},
+        {"--observe", 0, IX_OPT_LIST, "FILTER", "topics that the delivery ledger observes (repeatable)", &w.observe,
+         NULL},
+        {"--observers", 0, IX_OPT_COUNT, "N", "observer processes (default: 1)", &w.config.observers, NULL},
         {"--seed", 's', IX_OPT_TEXT, "N", "the run's seed (default: a new one)", &w.seed, NULL},
         {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
          &w.workers, &w.workers_given},

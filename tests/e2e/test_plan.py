@@ -165,6 +165,11 @@ def test_observed_scenarios_are_followed(plan, probe):
     assert found["needs"]["messages"] == plain["messages"] and found["needs"]["bytes"] >= plain["bytes"]
 
 
+def test_observers_of_the_command_line_count(plan, probe):
+    found = plan(probe(5, 't:sleep "2s"'), "--broker", "embedded", "--observe", "devices/#", "--observers", "2")
+    assert found["followed"]["complete"] and found["needs"]["observers"] == 2
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["--brocker", "x"], r"unknown option --brocker.*--broker"),
     (["--connect-rate", "0/s"], r"--connect-rate 0/s"),
