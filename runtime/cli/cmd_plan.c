@@ -37,7 +37,8 @@ static int check(struct wish *w, struct ix_error *err)
         code = ix_fail(err, -EINVAL, "--until and --patience must be 1s or more");
     if (code == 0 && (w->config.observers > 64 || (!w->observe.count && w->config.observers)))
         code = ix_fail(err, -EINVAL,
-                       w->config.observers > 64 ? "--observers must be 1 to 64" : "--observers wants --observe FILTER");
+                       w->config.observers > 64 ? "--observers must be 1 to 64"
+                                                : "--observers wants --observe FILTER");
     return code;
 }
 
@@ -77,10 +78,14 @@ int ix_command_plan(int argc, char **argv)
          &w.config.bind, NULL},
         {"--connect-rate", 0, IX_OPT_TEXT, "N/s", "connections opened a second (default: no limit)",
          &w.connect_rate, NULL},
+        {"--connect-window", 0, IX_OPT_COUNT, "N",
+         "connections under way at the same time, of all devices together: what brokers with short accept "
+         "queues take without dropping (default: no limit)",
+         &w.config.connect_window, NULL},
         {"--option", 'e', IX_OPT_LIST, "name=value", "sets an option that the scenario declares (repeatable)",
          &w.settings, NULL},
-        {"--observe", 0, IX_OPT_LIST, "FILTER", "topics that the delivery ledger observes (repeatable)", &w.observe,
-         NULL},
+        {"--observe", 0, IX_OPT_LIST, "FILTER", "topics that the delivery ledger observes (repeatable)",
+         &w.observe, NULL},
         {"--observers", 0, IX_OPT_COUNT, "N", "observer processes (default: 1)", &w.config.observers, NULL},
         {"--seed", 's', IX_OPT_TEXT, "N", "the run's seed (default: a new one)", &w.seed, NULL},
         {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",

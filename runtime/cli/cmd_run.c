@@ -50,6 +50,10 @@ int ix_command_run(int argc, char **argv)
          "connections opened a second by all devices together, reconnecting ones included (default: no "
          "limit)",
          &connect_rate, NULL},
+        {"--connect-window", 0, IX_OPT_COUNT, "N",
+         "connections under way at the same time, of all devices together: what brokers with short accept "
+         "queues take without dropping (default: no limit)",
+         &config.connect_window, NULL},
         {"--option", 'e', IX_OPT_LIST, "name=value", "sets an option that the scenario declares (repeatable)",
          &settings, NULL},
         {"--out", 'o', IX_OPT_LIST, "KIND=FILE",

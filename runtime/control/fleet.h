@@ -18,6 +18,8 @@ struct ix_fleet_config {
     struct ix_workers *workers;
     uint32_t base_workers; /* started first, one per core; more follow as descriptors demand */
     double connect_rate;   /* connections a second of all workers together; 0: no limit */
+    uint64_t
+        connect_window; /* connections under way at the same time, of all workers together; 0: no limit */
     uint64_t seed;
     bool
         dry; /* limits of this host don't count; a group that is too large to be followed is assumed to run */

@@ -6,6 +6,8 @@
 #include "control/memory.h"
 #include "metrics/ledger.h"
 
+#include <math.h>
+
 static uint64_t devices_in_shard(const struct group *g, uint32_t shard)
 {
     uint64_t first = (shard + IX_SHARDS - g->key % IX_SHARDS) % IX_SHARDS; /* its lowest index */
@@ -34,15 +36,17 @@ static uint64_t devices_placed(const struct ix_fleet *fleet)
 void ix_fleet_send_pace(struct ix_fleet *fleet, uint32_t worker)
 {
     double all = (double)devices_placed(fleet), own = (double)fleet->placed[worker], before = 0;
-    if (fleet->config.connect_rate <= 0 || own <= 0)
+    if ((fleet->config.connect_rate <= 0 && !fleet->config.connect_window) || own <= 0)
         return;
     for (uint32_t i = 0; i < worker; i++)
         before += (double)fleet->placed[i];
-    double interval = (double)IX_S / fleet->config.connect_rate * all / own;
+    double rate = fleet->config.connect_rate, interval = rate > 0 ? (double)IX_S / rate * all / own : 0;
+    double window = ceil((double)fleet->config.connect_window * own / all);
     struct ix_buf out;
     ix_buf_init(&out, 64);
     ix_pack_f64(&out, interval);
     ix_pack_f64(&out, interval * before / all);
+    ix_pack_u32(&out, window < UINT32_MAX ? (uint32_t)window : UINT32_MAX);
     ix_workers_send(fleet->config.workers, worker, IX_DOWN_PACE, &out);
     ix_buf_deinit(&out);
 }

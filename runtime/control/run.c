@@ -329,6 +329,7 @@ static void start_pool(struct ix_run *run)
         .workers = run->workers,
         .base_workers = run->config.workers ? run->config.workers : cores(),
         .connect_rate = run->config.connect_rate,
+        .connect_window = run->config.connect_window,
         .dry = run->config.plan != NULL,
         .seed = run->result.seed,
         .done = on_fleet_done,

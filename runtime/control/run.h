@@ -13,9 +13,10 @@ struct ix_run_config {
     const char *folder;   /* of models and data files; NULL: that of `path` */
     const char
         *broker; /* "auto", "embedded" or a list "host:port,…"; NULL: MQTT_BROKER_HOST/PORT, else auto */
-    bool broker_force;   /* also for addresses that the scenario sets itself */
-    const char *bind;    /* source addresses "ADDR[-ADDR][,…]", "auto" or "none"; NULL: auto */
-    double connect_rate; /* connections a second; 0: as devices start */
+    bool broker_force;       /* also for addresses that the scenario sets itself */
+    const char *bind;        /* source addresses "ADDR[-ADDR][,…]", "auto" or "none"; NULL: auto */
+    double connect_rate;     /* connections a second; 0: as devices start */
+    uint64_t connect_window; /* connections under way at the same time; 0: no limit */
     bool seed_given;
     uint64_t seed;
     uint32_t workers;      /* 0: one per core */

@@ -34,8 +34,9 @@ struct ix_engine *ix_engine_new(const struct ix_engine_config *config);
 void ix_engine_free(struct ix_engine *engine);
 
 /* Connections are opened at the instants offset_ns + k · interval_ns, one at each, first come first served;
- * a turn that comes late makes up for 10 ms at most. interval_ns 0 (the default): as soon as asked for. */
-void ix_engine_set_pace(struct ix_engine *engine, double interval_ns, double offset_ns);
+ * a turn that comes late makes up for 10 ms at most. interval_ns 0 (the default): as soon as asked for.
+ * No more than `window` of them are under way at the same time: the others wait; 0 (the default): any number. */
+void ix_engine_set_pace(struct ix_engine *engine, double interval_ns, double offset_ns, uint32_t window);
 
 /* What observers want to be told of what devices publish. */
 struct ix_observation {

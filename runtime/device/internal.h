@@ -205,6 +205,8 @@ struct ix_pace {
     uint64_t first, last; /* tickets: the next to serve, the next to give */
     double interval_ns;   /* between two connections; 0: no rate */
     double next_ns;       /* the next one, at the earliest */
+    uint32_t window;      /* connections that may be under way at the same time; 0: any number */
+    uint32_t under_way;
 };
 
 /* What observers want to be told; `map` NULL: nothing. */
@@ -355,6 +357,8 @@ void ix_device_connect(struct ix_device *d);
 /* pace.c */
 /* Connects now, or when its turn comes. */
 void ix_pace_connect(struct ix_device *d);
+/* A connection was begun, or was accepted, refused or given up. */
+void ix_pace_note(struct ix_engine *engine, bool begun);
 void ix_pace_deinit(struct ix_engine *engine);
 
 /* reconnect.c */

@@ -18,6 +18,8 @@ void ix_device_set_stage(struct ix_device *d, enum ix_stage stage, uint64_t need
 {
     struct ix_engine *engine = d->group->engine;
     engine->active += (uint64_t)(stage != IX_S_IDLE) - (uint64_t)(d->stage != IX_S_IDLE);
+    if ((stage == IX_S_CONNECTING) != (d->stage == IX_S_CONNECTING))
+        ix_pace_note(engine, stage == IX_S_CONNECTING);
     d->stage = (uint8_t)stage;
     d->need_ns = need_ns;
     if (stage == IX_S_IDLE)

@@ -35,10 +35,15 @@ static void move_to(struct ix_pace *pace, double earliest)
         pace->next_ns += ceil((earliest - pace->next_ns) / pace->interval_ns) * pace->interval_ns;
 }
 
+static bool has_room(const struct ix_pace *pace)
+{
+    return !pace->window || pace->under_way < pace->window;
+}
+
 static void arm(struct ix_engine *engine, uint64_t now_ns)
 {
     struct ix_pace *pace = &engine->pace;
-    if (!waiting(pace))
+    if (!waiting(pace) || !has_room(pace))
         ix_wheel_cancel(engine->loop->wheel, &pace->wheel);
     else
         ix_wheel_add(engine->loop->wheel, &pace->wheel,
@@ -66,7 +71,7 @@ static void fire(struct ix_wheel_entry *entry, uint64_t now_ns)
     bool paced = pace->interval_ns > 0;
     if (paced)
         move_to(pace, (double)now_ns - CATCH_UP_NS);
-    for (int n = 0; n < CHUNK && (!paced || pace->next_ns <= (double)now_ns); n++) {
+    for (int n = 0; n < CHUNK && has_room(pace) && (!paced || pace->next_ns <= (double)now_ns); n++) {
         struct ix_device *d = next_device(engine);
         if (!d)
             break;
@@ -81,7 +86,7 @@ static void fire(struct ix_wheel_entry *entry, uint64_t now_ns)
 /* True if the device may connect at once: nobody is before it, and this millisecond has room. */
 static bool is_free(struct ix_pace *pace, uint64_t now_ns)
 {
-    if (pace->interval_ns > 0 || waiting(pace))
+    if (pace->interval_ns > 0 || waiting(pace) || !has_room(pace))
         return false;
     uint64_t ms = now_ns / 1000000;
     if (ms != pace->ms) {
@@ -113,10 +118,19 @@ void ix_pace_connect(struct ix_device *d)
     arm(engine, now);
 }
 
-void ix_engine_set_pace(struct ix_engine *engine, double interval_ns, double offset_ns)
+void ix_pace_note(struct ix_engine *engine, bool begun)
+{
+    struct ix_pace *pace = &engine->pace;
+    pace->under_way += begun ? 1 : UINT32_MAX; /* one more, or one less */
+    if (!begun && pace->window && waiting(pace) && !ix_wheel_has(&pace->wheel))
+        arm(engine, ix_engine_now(engine));
+}
+
+void ix_engine_set_pace(struct ix_engine *engine, double interval_ns, double offset_ns, uint32_t window)
 {
     struct ix_pace *pace = &engine->pace;
     uint64_t now = ix_engine_now(engine);
+    pace->window = window;
     pace->interval_ns = interval_ns;
     pace->next_ns = offset_ns;
     if (interval_ns > 0)

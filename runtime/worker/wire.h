@@ -20,7 +20,7 @@ enum ix_wire_down {                    /* controller → worker */
                     IX_DOWN_ACCOUNT, /* ix_wire_account: observers only; the result comes as that of SUBSCRIBE */
                     IX_DOWN_OBSERVE, /* u64 ticket, u8 way, str field, u32 count and the topics:
                                             ix_engine_observe; devices only */
-                    IX_DOWN_PACE,    /* f64 interval_ns, f64 offset_ns: ix_engine_set_pace */
+                    IX_DOWN_PACE,    /* f64 interval_ns, f64 offset_ns, u32 window: ix_engine_set_pace */
                     IX_DOWN_DRAIN,   /* u64 ns; answered by IX_UP_DRAINED */
                     IX_DOWN_EXIT,    /* nothing; the worker ends */
 };

@@ -482,7 +482,7 @@ static int on_observe(struct worker *w, struct ix_reader *in, struct ix_error *e
 static void on_pace(struct worker *w, struct ix_reader *in)
 {
     double interval = ix_read_f64(in), offset = ix_read_f64(in);
-    ix_engine_set_pace(w->engine, interval, offset);
+    ix_engine_set_pace(w->engine, interval, offset, ix_read_u32(in));
 }
 
 static void on_drained(void *context)

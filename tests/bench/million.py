@@ -220,7 +220,7 @@ class Run:
         self.report = os.path.join(folder, "result.json")
         command = [arguments.iotix, "run", SCENARIO, "--interval", "1s",
                    "--broker", ",".join(f"127.0.0.1:{broker.port}" for broker in brokers),
-                   "-e", f"devices={devices}", "-e", f"interval={arguments.interval}",
+                   "--connect-window", str(arguments.window * len(brokers)), "-e", f"devices={devices}", "-e", f"interval={arguments.interval}",
                    "-e", f"connects={arguments.connects}", "-e", f"hold={arguments.hold}s",
                    "--out", f"json={self.report}"] + arguments.extra
         self.before = self.sample([])
@@ -336,6 +336,8 @@ def main():
     parser.add_argument("--interval", type=float, default=60, help="seconds between two messages of a device")
     parser.add_argument("--connects", type=int, default=6_500 * (os.cpu_count() or 1),
                         help="planned starts a second (default: 6,500 for each core)")
+    parser.add_argument("--window", type=int, default=50,
+                        help="connections under way to each broker: mosquitto's accept queue holds 100 (default: 50)")
     parser.add_argument("--hold", type=float, default=60, help="seconds with everybody connected")
     parser.add_argument("--deadline", type=float, default=480,
                         help="seconds after which all is over: the run is interrupted before, and what it measured kept")

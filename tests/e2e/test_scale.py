@@ -5,11 +5,13 @@ import collections
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 
-from helpers import BINARY, free_port, milliseconds
+from helpers import BINARY, free_port, milliseconds, sockets, wait_until, workers
 from scenes import counter, model, scenario
 
 
@@ -67,6 +69,19 @@ def test_connections_are_opened_at_the_given_rate(broker, observe, files, iotix)
     for k, instant in enumerate(instants):
         # Each worker's first turn may come at once, and a late turn makes up for 10 ms.
         assert instant - began >= (k - workers) * 1000 / rate - 20, f"connection {k} came {instant - began} ms after the start"
+
+
+def test_connections_under_way_are_as_many_as_the_window(start_broker, files, iotix):
+    """A broker that is stopped accepts nobody: what the kernel took for it is what is under way."""
+    broker = start_broker()
+    broker.process.send_signal(signal.SIGSTOP)
+    run = iotix.start("run", files(60), "--broker", broker.address, "--connect-window", "10", "--workers", "2")
+    run.wait_for("0 of 60 connected")
+    wait_until(lambda: sum(map(sockets, workers(run.pid))) >= 10, 10, run.describe)
+    time.sleep(0.5)
+    assert sum(map(sockets, workers(run.pid))) == 10 + 2  # and the pipe of each worker
+    broker.process.send_signal(signal.SIGCONT)
+    run.expect(0)
 
 
 @pytest.mark.parametrize("arguments, message", [
