@@ -197,7 +197,7 @@ void ix_run_observe_first(struct ix_run *run, void (*then)(struct ix_run *run))
                               .username = "",
                               .password = ""};
     struct ix_error err;
-    if (config->observe_count == 0 || config->plan)
+    if (config->observe_count == 0)
         then(run);
     else if (ix_run_observe(run, &spec, 0, on_first, &err) < 0)
         ix_run_fail(run, IX_EXIT_CONFIGURATION, err.text);
