@@ -6,6 +6,7 @@
 #include "control/service.h"
 
 struct ix_device_api;
+struct ix_operation;
 
 struct ix_device_api_config {
     struct ix_loop *loop;
@@ -14,6 +15,10 @@ struct ix_device_api_config {
     uint16_t port;              /* 0: any free one */
     const char *const *hosts;   /* names allowed in Host beside addresses and localhost; borrowed */
     size_t host_count;
+    /* Asked before each operation: 0, or 401/403 with a message. NULL: nobody is asked, as loopback allows. */
+    int (*authorize)(void *context, struct ix_exchange *x, const struct ix_operation *operation,
+                     struct ix_error *err);
+    void *authorize_context;
     uint32_t connections;             /* 0: 1000 */
     uint32_t connections_per_address; /* 0: 250 */
 };
@@ -31,7 +36,6 @@ void ix_device_api_stop(struct ix_device_api *api, uint64_t drain_ms, void (*sto
 void ix_device_api_free(struct ix_device_api *api);
 
 /* The table of operations: for the OpenAPI document and its tests. */
-struct ix_operation;
 const struct ix_operation *ix_device_operations(size_t *count);
 /* The OpenAPI document; the caller frees it. */
 char *ix_device_openapi(size_t *len);

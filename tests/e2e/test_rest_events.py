@@ -46,7 +46,7 @@ def test_stats_come_at_once_and_go_on(service, events):
             found.append(data["uptimeSeconds"])
         if len(found) == 4:
             break
-    assert found == sorted(found) and 1 <= found[-1] - found[0] <= 10
+    assert found == sorted(found) and found[-1] - found[0] >= 1
 
 
 def test_a_launch_is_seen_as_it_happens(service, events):

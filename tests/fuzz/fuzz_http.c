@@ -184,8 +184,118 @@ size_t fuzz_seeds(struct fuzz_seed *seeds, size_t max)
     return count;
 }
 
+/* ---- whole requests: well-formed HTTP, anything inside ---- */
+
+struct draws {
+    uint64_t key, count;
+};
+
+static uint64_t draw(struct draws *d, uint64_t below)
+{
+    return ix_random_below(ix_random_u64(d->key, d->count++), below);
+}
+
+static const char *pick(struct draws *d, const char *const *words)
+{
+    size_t count = 0;
+    while (words[count])
+        count++;
+    return words[draw(d, count)];
+}
+
+static const char *const values[] = {"a",      "g",
+                                     "%2e%2e", "%2F",
+                                     "%00",    "%C3%A4",
+                                     "%ff",    "-1",
+                                     "0",      "1",
+                                     "2.5",    "1e3",
+                                     "1e999",  "true",
+                                     "null",   "",
+                                     "+",      "running",
+                                     "linear", "{index}",
+                                     "0x1",    "99999999999999999999",
+                                     NULL};
+static const char *const members[] = {
+    "modelId",   "count",      "groupId", "deviceId", "idPattern", "strategy",           "delayMs",
+    "batchSize", "percentage", "kind",    "mode",     "reconnect", "overrideConnection", "id",
+    "x",         "",           NULL};
+static const char *const texts[] = {"\"a\"",
+                                    "\"linear\"",
+                                    "\"\\u0000\"",
+                                    "\"\\ud800\"",
+                                    "\"\xff\"",
+                                    "0",
+                                    "-1",
+                                    "5",
+                                    "2.5",
+                                    "1e308",
+                                    "1e999",
+                                    "9007199254740993",
+                                    "99999999999999999999",
+                                    "true",
+                                    "false",
+                                    "null",
+                                    "[]",
+                                    "{}",
+                                    "[[[[]]]]",
+                                    "{\"a\":{\"b\":[1]}}",
+                                    "nonsense",
+                                    "",
+                                    NULL};
+
+static void put_path(struct ix_buf *out, struct draws *d, const struct ix_operation *operation)
+{
+    for (const char *at = operation->path; *at; at++) {
+        if (*at != '{') {
+            ix_buf_char(out, *at);
+            continue;
+        }
+        ix_buf_str(out, pick(d, values));
+        at = strchr(at, '}');
+    }
+    for (uint64_t i = 0, count = draw(d, 4); i < count; i++) {
+        const struct ix_table *table = operation->query;
+        ix_buf_char(out, i ? '&' : '?');
+        ix_buf_str(out, table && draw(d, 8) ? table->fields[draw(d, table->count)].name : pick(d, members));
+        ix_buf_char(out, '=');
+        ix_buf_str(out, pick(d, values));
+    }
+}
+
+static void put_body(struct ix_buf *out, struct draws *d, const struct ix_operation *operation)
+{
+    const struct ix_table *table = operation->body;
+    uint64_t count = draw(d, 6);
+    ix_buf_char(out, '{');
+    for (uint64_t i = 0; i < count; i++) {
+        bool known = table && table->count > 0 && draw(d, 4);
+        ix_buf_printf(out, "%s\"%s\":%s", i ? "," : "",
+                      known ? table->fields[draw(d, table->count)].name : pick(d, members), pick(d, texts));
+    }
+    ix_buf_str(out, draw(d, 30) ? "}" : "");
+}
+
 size_t fuzz_restructure(char *data, size_t len, size_t max, uint64_t key)
 {
-    (void)data, (void)len, (void)max, (void)key;
-    return 0;
+    struct draws d = {key, 1000};
+    size_t count;
+    const struct ix_operation *table = ix_device_operations(&count), *operation = &table[draw(&d, count)];
+    struct ix_buf request, body;
+    (void)len;
+    ix_buf_init(&request, max - 1);
+    ix_buf_init(&body, max / 2);
+    if (operation->body || draw(&d, 20) == 0)
+        put_body(&body, &d, operation);
+    ix_buf_printf(&request, "%s ", operation->method);
+    put_path(&request, &d, operation);
+    ix_buf_str(&request, " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+    if (body.len > 0)
+        ix_buf_printf(&request, "Content-Length: %zu\r\n", body.len);
+    ix_buf_str(&request, "\r\n");
+    ix_buf_put(&request, ix_buf_cstr(&body), body.len);
+    memcpy(data, request.data, request.len);
+    len = request.len;
+    ix_buf_deinit(&request);
+    ix_buf_deinit(&body);
+    return len;
 }
