@@ -31,7 +31,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/u
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 RUNS     ?= 20000
 
-.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench bench-table bench-million soak install clean help web browser
+.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench bench-table bench-rest bench-million soak install clean help web browser
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/iotix
