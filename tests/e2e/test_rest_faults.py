@@ -158,6 +158,14 @@ def test_names_in_host(service, host, status):
     assert status_of(answer) == status, answer[:300]
 
 
+def test_names_that_the_operator_allows(tmp_path_factory):
+    with serving(tmp_path_factory, "--allow-host", "device-engine", env={"IOTIX_ALLOWED_HOSTS": "one.test,two.test"}) as one:
+        for host, status in (("device-engine:8080", 200), ("two.test", 200), ("three.test", 403)):
+            assert one.get("/health", headers={"Host": host}).status_code == status
+        page = one.post("/api/v1/groups", {}, headers={"Host": "two.test", "Origin": "http://two.test"})
+        assert page.status_code == 400
+
+
 def test_pages_of_others(service):
     """A page of another origin can neither change nor read anything."""
     for headers in ({"Origin": "http://evil.example.com"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
