@@ -1,13 +1,8 @@
 """A run that goes on for long needs no more memory and no more descriptors than a short one."""
 
-import os
-import pathlib
-
-from helpers import BINARY, descriptors, memory, wait_until, workers
+from helpers import GROWTH, STEADY, descriptors, memory, wait_until, workers
 from scenes import attribute, model
 
-# Bytes by which any process may grow, beside 5 %. The address sanitizer keeps records of its own.
-SLACK = (8 if b"libasan" in pathlib.Path(BINARY).read_bytes() else 1) << 20
 IDLE = 40  # fewer descriptors than this has a process without connected devices
 
 # Tells the test where it is, and waits until the test has looked.
@@ -40,9 +35,7 @@ class Growing:
         write("probe.json", model(attribute("load", {"type": "random", "min": 0, "max": 1}, interval)))
         file = write("growth.lua", SCENARIO.format(pause=PAUSE, devices=devices, body=body))
         self.folder = file.parent
-        # An address sanitizer keeps freed memory for a while; with this option it does not.
-        options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
-        self.run = iotix.start("run", file, "--broker", "embedded", *arguments, env={"ASAN_OPTIONS": options})
+        self.run = iotix.start("run", file, "--broker", "embedded", *arguments, env=STEADY)
 
     def look(self, name):
         """{pid: (bytes, descriptors)} of the controller and its workers when the scenario pauses at `name`."""
@@ -59,7 +52,7 @@ class Growing:
         for pid, (before, few) in early.items():
             after, many = late[pid]
             assert many == few, f"{few} descriptors became {many}: {self.run.describe()}"
-            assert after < before * 1.05 + SLACK, f"{before} bytes became {after}: {self.run.describe()}"
+            assert after < before * 1.05 + GROWTH, f"{before} bytes became {after}: {self.run.describe()}"
 
 
 def test_starting_and_stopping_leaves_nothing_behind(iotix, write):

@@ -2,7 +2,6 @@
 stays bounded, reasons are named, and runs go on."""
 
 import json
-import pathlib
 import re
 import resource
 import subprocess
@@ -11,16 +10,9 @@ import time
 import paho.mqtt.client as mqtt
 import pytest
 
-from helpers import Client, Run, children, descriptors, figure, free_port, ledger, memory, wait_until, workers
+from helpers import (GROWTH, STEADY, Client, Run, children, descriptors, figure, free_port, ledger, memory, wait_until,
+                     workers)
 from scenes import UNTIL_STOPPED, counter, model, scenario
-
-TICKS = 100  # of /proc/PID/stat in a second
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
 
 def report(folder):
     return json.loads((folder / "r.json").read_text(encoding="utf-8"))
@@ -32,14 +24,14 @@ def test_a_thousand_devices_and_nobody_listens(broker, iotix, write, tmp_path):
     write("probe.json", model(counter(1000), connection={"reconnect": {"delayMs": 200, "maxDelayMs": 2000}}))
     file = write("x.lua", scenario(1000, UNTIL_STOPPED))
     broker.kill()
-    run = iotix.start("run", file, "--broker", broker.address, "--workers", 1, "--interval", "200ms", "--out", "json=r.json")
+    run = iotix.start("run", file, "--broker", broker.address, "--workers", 1, "--interval", "200ms", "--out", "json=r.json",
+                      env=STEADY)
     run.wait_for("connection refused")
     (worker,) = run.workers(1)
     time.sleep(3)
-    used, few, small = cpu_seconds(worker), descriptors(worker), memory(worker)
+    few, small = descriptors(worker), memory(worker)
     time.sleep(5)
-    used = cpu_seconds(worker) - used
-    assert descriptors(worker) < few + 100 and memory(worker) < small + (2 << 20)
+    assert descriptors(worker) < few + 100 and memory(worker) < small * 1.1 + 2 * GROWTH
     broker.start()
     run.wait_for("1,000 of 1,000 connected", 60)
     write("stop", "")
@@ -49,7 +41,6 @@ def test_a_thousand_devices_and_nobody_listens(broker, iotix, write, tmp_path):
     assert counters["connect.attempts"] < 1000 * (4 + 1.5 * report(tmp_path)["run"]["seconds"]), counters
     assert counters["connect.attempts"] == counters["connect.failed"] + counters["connect.accepted"]
     assert counters["connect.accepted"] == 1000 and counters["messages.neverSent.late"] == 0
-    assert used < 4.5, f"{used} s of CPU in 5 s for some 1,000 refusals a second"
 
 
 def test_session_takeover(broker, observe, iotix, write, tmp_path):
@@ -136,7 +127,8 @@ def test_a_disk_that_is_full(small_disk, broker, iotix, write):
 def test_a_broker_that_restarts_again_and_again(broker, iotix, write, tmp_path):
     write("probe.json", model(counter(100), connection={"qos": 1, "reconnect": {"delayMs": 50, "maxDelayMs": 200}}))
     file = write("x.lua", scenario(100, UNTIL_STOPPED + '\n  fleet:wait { connected = "100%", timeout = "20s" }'))
-    run: Run = iotix.start("run", file, "--broker", broker.address, "--workers", 2, "--interval", "200ms", "--out", "json=r.json")
+    run: Run = iotix.start("run", file, "--broker", broker.address, "--workers", 2, "--interval", "200ms", "--out", "json=r.json",
+                           env=STEADY)
     run.wait_for("100 of 100 connected")
     seen = {}
     for cycle in range(15):
@@ -150,7 +142,7 @@ def test_a_broker_that_restarts_again_and_again(broker, iotix, write, tmp_path):
     assert seen[4].keys() == seen[14].keys(), "processes were restarted"
     for pid, (few, small) in seen[4].items():
         many, large = seen[14][pid]
-        assert many <= few + 2 and large < small * 1.1 + (2 << 20), (seen, children(run.pid))
+        assert many <= few + 2 and large < small * 1.1 + 2 * GROWTH, (seen, children(run.pid))
     write("stop", "")
     run.expect(0)
     books = ledger(report(tmp_path))
