@@ -77,6 +77,7 @@ struct ix_dropout_facts {
     uint64_t start_ns;
     uint64_t eligible, chosen;
     bool cancelled;
+    bool is_over; /* noticed when a later one began: its figures change no more */
 };
 
 struct ix_fleet *ix_fleet_new(const struct ix_fleet_config *config);

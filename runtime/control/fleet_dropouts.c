@@ -115,7 +115,7 @@ static void add_kept(const struct dropout *d, struct ix_dropout_metrics *sum)
 static void progress_of(const struct ix_fleet *fleet, const struct dropout *d, struct ix_dropout_metrics *sum)
 {
     sum_up(fleet, d->facts.id, sum);
-    if (d->is_over)
+    if (d->facts.is_over)
         add_kept(d, sum);
 }
 
@@ -155,13 +155,13 @@ static void put_away_the_complete(struct ix_fleet *fleet)
 {
     for (struct dropout *d = fleet->dropouts; d; d = d->next) {
         struct ix_dropout_metrics m;
-        if (!d->live || d->is_over)
+        if (!d->live || d->facts.is_over)
             continue;
         sum_up(fleet, d->facts.id, &m);
         if (!is_complete(d, &m))
             continue;
         keep(d, &m);
-        d->is_over = true;
+        d->facts.is_over = true;
         ix_fleet_forget_record(d->group, IX_RECORD_DROPOUT, d->record.subkey);
         ix_record_deinit(&d->record);
         d->record = (struct ix_record){.kind = IX_RECORD_DROPOUT};
@@ -279,8 +279,8 @@ int ix_fleet_dropout_cancel(struct ix_fleet *fleet, uint64_t id, uint64_t ticket
         return ix_fail(err, -ENOENT, "there is no dropout %llu", (unsigned long long)id);
     d->record.dropout.cancelled = true;
     d->facts.cancelled = true;
-    struct request *r = d->is_over ? ix_fleet_request(fleet, REQUEST_RECORD, 0, 0)
-                                   : ix_fleet_publish_record(fleet, d->group, &d->record);
+    struct request *r = d->facts.is_over ? ix_fleet_request(fleet, REQUEST_RECORD, 0, 0)
+                                         : ix_fleet_publish_record(fleet, d->group, &d->record);
     r->ticket = ticket;
     r->result = json_object();
     ix_fleet_request_settle(fleet, r);

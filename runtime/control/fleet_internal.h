@@ -101,8 +101,7 @@ struct dropout {
     struct ix_record record; /* complete once chosen */
     int64_t count;
     double percentage;
-    bool live;    /* the record was made */
-    bool is_over; /* … and is not needed any more */
+    bool live; /* the record was made */
     struct dropout_end over;
 };
 

@@ -19,6 +19,7 @@ struct ix_journal {
     struct ix_result figures; /* scalars as last written */
     struct ix_buf facts;      /* as last written */
     size_t models, events, checks, dropouts;
+    size_t dropouts_before;                  /* written, over, and forgotten */
     struct ix_check *seen_checks;            /* numbers as last written; texts are not theirs */
     struct ix_dropout_result *seen_dropouts; /* as last written */
     bool said;                               /* that it can't be written */
@@ -136,24 +137,39 @@ static void write_checks(struct ix_journal *j, const struct ix_checks *checks)
     j->checks = checks->count;
 }
 
+/* Those that the result leaves out by now were written as they ended. */
+static void forget_dropouts(struct ix_journal *j, size_t before)
+{
+    if (before <= j->dropouts_before)
+        return;
+    size_t over = before - j->dropouts_before;
+    over = over < j->dropouts ? over : j->dropouts;
+    j->dropouts -= over;
+    j->dropouts_before += over;
+    memmove(j->seen_dropouts, j->seen_dropouts + over, j->dropouts * sizeof(*j->seen_dropouts));
+}
+
 static void write_dropouts(struct ix_journal *j, const struct ix_result *result)
 {
-    size_t size = result->dropout_count * sizeof(*j->seen_dropouts);
-    if (result->dropout_count > j->dropouts)
-        j->seen_dropouts = ix_realloc(j->seen_dropouts, size);
+    forget_dropouts(j, result->dropouts_before);
     for (size_t i = 0; i < result->dropout_count; i++) {
+        size_t place = result->dropouts_before + i;
+        if (place < j->dropouts_before)
+            continue;
         const struct ix_dropout_result *d = &result->dropouts[i];
-        const struct ix_dropout_result *seen = i < j->dropouts ? &j->seen_dropouts[i] : NULL;
+        size_t at = place - j->dropouts_before;
+        const struct ix_dropout_result *seen = at < j->dropouts ? &j->seen_dropouts[at] : NULL;
         if (seen && memcmp(seen, d, offsetof(struct ix_dropout_result, back_time)) == 0 &&
             ix_histogram_is_same(&seen->back_time, &d->back_time))
             continue;
         ix_buf_clear(&j->frame);
-        ix_pack_var(&j->frame, i);
+        ix_pack_var(&j->frame, place);
         ix_fields_pack(ix_dropout_fields, d, seen, &j->frame);
         append(j, IX_J_DROPOUT);
-        j->seen_dropouts[i] = *d;
+        if (!seen)
+            j->seen_dropouts = ix_realloc(j->seen_dropouts, ++j->dropouts * sizeof(*j->seen_dropouts));
+        j->seen_dropouts[at] = *d;
     }
-    j->dropouts = result->dropout_count;
 }
 
 static void write_snapshot(struct ix_journal *j, const struct ix_result *result,

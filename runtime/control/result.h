@@ -72,8 +72,9 @@ struct ix_result {
     struct ix_thresholds *thresholds; /* may be NULL */
     struct ix_dropout_result *dropouts;
     size_t dropout_count;
-    char *advice; /* lines: what ran out and what to do about it (advice.h); NULL: nothing */
-    char *error;  /* script or configuration error that ended the run, or NULL */
+    size_t dropouts_before; /* while the run goes on: earlier ones, which are over and left out of the list */
+    char *advice;           /* lines: what ran out and what to do about it (advice.h); NULL: nothing */
+    char *error;            /* script or configuration error that ended the run, or NULL */
     bool interrupted;
     char *early; /* why what is here is not the whole run: its controller died, or it goes on; NULL: it is */
     /* verdict */

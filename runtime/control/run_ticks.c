@@ -12,33 +12,49 @@
 /* … unless looking takes so long that it should happen less often. */
 #define LOOK_MAX_NS (20 * IX_MS)
 
-static void collect_dropouts(struct ix_run *run, bool all)
+static void collect_dropout(struct ix_run *run, size_t place, struct ix_dropout_result *d)
+{
+    struct ix_dropout_metrics m;
+    const struct ix_dropout_facts *facts = ix_fleet_dropout_at(run->fleet, place, &m);
+    d->id = facts->id;
+    d->t = facts->start_ns > run->start_ns ? (double)(facts->start_ns - run->start_ns) / 1e9 : 0;
+    d->eligible = facts->eligible;
+    d->chosen = facts->chosen;
+    d->dropped = m.dropped;
+    d->already_gone = m.already_gone;
+    d->back = m.back;
+    d->cancelled = m.cancelled;
+    d->back_time = m.back_time;
+    snprintf(d->group, sizeof d->group, "%s", facts->group);
+    snprintf(d->strategy, sizeof d->strategy, "%s", facts->strategy);
+}
+
+static void collect_dropouts(struct ix_run *run)
 {
     struct ix_result *result = &run->result;
-    const struct ix_dropout_facts *facts;
-    struct ix_dropout_metrics m;
-    for (size_t i = 0; (facts = ix_fleet_dropout_at(run->fleet, i, NULL)); i++) {
+    for (size_t i = 0; ix_fleet_dropout_at(run->fleet, result->dropouts_before + i, NULL); i++) {
         if (i == result->dropout_count) {
             result->dropouts = ix_realloc(result->dropouts, (i + 1) * sizeof *result->dropouts);
             memset(&result->dropouts[result->dropout_count++], 0, sizeof *result->dropouts);
         }
-        struct ix_dropout_result *d = &result->dropouts[i];
-        if (!all && d->chosen && d->dropped + d->already_gone + d->cancelled == d->chosen &&
-            d->back == d->dropped)
-            continue; /* complete */
-        ix_fleet_dropout_at(run->fleet, i, &m);
-        d->id = facts->id;
-        d->t = facts->start_ns > run->start_ns ? (double)(facts->start_ns - run->start_ns) / 1e9 : 0;
-        d->eligible = facts->eligible;
-        d->chosen = facts->chosen;
-        d->dropped = m.dropped;
-        d->already_gone = m.already_gone;
-        d->back = m.back;
-        d->cancelled = m.cancelled;
-        d->back_time = m.back_time;
-        snprintf(d->group, sizeof d->group, "%s", facts->group);
-        snprintf(d->strategy, sizeof d->strategy, "%s", facts->strategy);
+        collect_dropout(run, result->dropouts_before + i, &result->dropouts[i]);
     }
+}
+
+/* Into the journal; those that are over are then left out until the end, since each takes 20 KB. */
+static void journal_dropouts_and(struct ix_run *run, enum ix_journal_tick tick)
+{
+    struct ix_result *result = &run->result;
+    collect_dropouts(run);
+    ix_journal_tick(run->journal, result, &run->now, tick);
+    size_t over = 0;
+    while (over < result->dropout_count &&
+           ix_fleet_dropout_at(run->fleet, result->dropouts_before + over, NULL)->is_over)
+        over++;
+    result->dropout_count -= over;
+    result->dropouts_before += over;
+    if (over)
+        memmove(result->dropouts, result->dropouts + over, result->dropout_count * sizeof *result->dropouts);
 }
 
 static void look(struct ix_run *run, uint64_t now_ns)
@@ -84,10 +100,8 @@ static void on_tick(struct ix_wheel_entry *entry, uint64_t now_ns)
     look(run, now_ns);
     if (is_point)
         point(run, now_ns);
-    if (run->journal) {
-        collect_dropouts(run, false);
-        ix_journal_tick(run->journal, &run->result, &run->now, is_point ? IX_TICK_POINT : IX_TICK_BETWEEN);
-    }
+    if (run->journal)
+        journal_dropouts_and(run, is_point ? IX_TICK_POINT : IX_TICK_BETWEEN);
     if (is_point)
         run->ticks_left = run->ticks_a_point;
     run->next_tick_ns += run->tick_ns;
@@ -129,10 +143,8 @@ void ix_run_ticks_end(struct ix_run *run)
     look(run, ix_loop_update(&run->loop));
     advise(run);
     ix_snapshot_copy(&run->before_drain, &run->now);
-    if (run->journal) {
-        collect_dropouts(run, false);
-        ix_journal_tick(run->journal, &run->result, &run->now, IX_TICK_BETWEEN);
-    }
+    if (run->journal)
+        journal_dropouts_and(run, IX_TICK_BETWEEN);
 }
 
 void ix_run_ticks_finish(struct ix_run *run)
@@ -146,6 +158,7 @@ void ix_run_ticks_finish(struct ix_run *run)
     ix_snapshot_copy(&result->final, &run->now);
     ix_series_add(&result->series, &run->now);
     ix_log_flush(UINT64_MAX);
-    collect_dropouts(run, true);
+    result->dropouts_before = result->dropout_count = 0;
+    collect_dropouts(run);
     ix_journal_tick(run->journal, result, &run->now, IX_TICK_FINAL);
 }
