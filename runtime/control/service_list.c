@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define PIECE 8192 /* devices looked at in one turn of the loop: under 1 ms */
+#define SHOWN 100  /* devices of a page that are made into JSON in one turn */
 
 struct listing {
     struct wait *wait;
@@ -72,10 +73,10 @@ static void free_listing(struct listing *l)
 
 /* ---- the page alone ---- */
 
-static void take_page(struct listing *l)
+/* The group and index of the page's first device; NULL: the page lies behind the last one. */
+static struct service_group *find_page(struct listing *l)
 {
-    for (struct service_group *g = l->service->groups; g && json_array_size(l->items) < l->filter.limit;
-         g = g->next) {
+    for (struct service_group *g = l->service->groups; g; g = g->next) {
         if (!fits(l, g))
             continue;
         if (l->skip >= ix_service_alive(g)) {
@@ -83,17 +84,47 @@ static void take_page(struct listing *l)
             continue;
         }
         /* The index of the device of that rank: holes before it push it on. */
-        uint64_t index = l->skip;
-        size_t hole = 0;
-        for (; hole < g->gone_count && g->gone[hole] <= index; hole++)
-            index++;
-        l->skip = 0;
-        for (; index < g->count && json_array_size(l->items) < l->filter.limit; index++) {
-            if (hole < g->gone_count && g->gone[hole] == index)
-                hole++;
-            else
-                add(l, g, index);
+        l->at_index = l->skip;
+        for (size_t hole = 0; hole < g->gone_count && g->gone[hole] <= l->at_index; hole++)
+            l->at_index++;
+        l->at_group = ix_strdup(g->id);
+        return g;
+    }
+    return NULL;
+}
+
+static struct service_group *next_group(struct listing *l, struct service_group *g)
+{
+    do
+        g = g->next;
+    while (g && !fits(l, g));
+    free(l->at_group);
+    l->at_group = g ? ix_strdup(g->id) : NULL;
+    l->at_index = 0;
+    return g;
+}
+
+static void take_page(void *context)
+{
+    struct listing *l = context;
+    struct service_group *g = l->at_group ? ix_service_find_group(l->service, l->at_group) : find_page(l);
+    size_t taken = 0;
+    if (l->service->stopping) {
+        ix_service_refuse_text(l->wait, IX_FAILURE_UNAVAILABLE, "the service is ending");
+        free_listing(l);
+        return;
+    }
+    while (g && json_array_size(l->items) < l->filter.limit && taken < SHOWN) {
+        if (l->at_index >= g->count) {
+            g = next_group(l, g);
+        } else if (!ix_service_is_gone(g, l->at_index++)) {
+            add(l, g, l->at_index - 1);
+            taken++;
         }
+    }
+    if (g && json_array_size(l->items) < l->filter.limit) {
+        ix_loop_defer(l->service->loop, take_page, l);
+        return;
     }
     finish(l);
     free_listing(l);
