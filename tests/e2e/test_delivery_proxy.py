@@ -101,7 +101,7 @@ def meddle(iotix, write, proxy, each, hits, interval, delay, processes, *options
         "telemetry": [attribute("value", {"type": "sequence", "start": 10, "step": 1, "max": 99}, interval, "integer",
                                 total=MESSAGES * each)],
     })
-    scenario = write("meddled.lua", SCENARIO % {"late": delay * 0.7, "messages": MESSAGES, "delay": delay})
+    scenario = write("meddled.lua", SCENARIO % {"late": delay * 0.9, "messages": MESSAGES, "delay": delay})
     chosen = plan_for(each, hits)
     port, finish = proxy(chosen, delay, processes)
     run = iotix("run", scenario, "--broker", f"127.0.0.1:{port}", "--out", "json=result.json", "-e", f"each={each}",
@@ -155,7 +155,7 @@ def test_ten_devices_of_each_qos(iotix, write, proxy):
 def test_ten_thousand_devices(iotix, write, proxy):
     """The same at size: every figure is the table's, times the devices that were hit."""
     each = 3334
-    chosen, result = meddle(iotix, write, proxy, each, 20, 5000, 8, 3, "-e", "ramp=5000")
+    chosen, result = meddle(iotix, write, proxy, each, 20, 4000, 9, 3, "-e", "ramp=5000")
     check_parts(chosen, result["delivery"], each)
     counters = result["totals"]["counters"]
     assert counters["messages.scheduled"] == counters["messages.sent"] == 3 * MESSAGES * each
