@@ -17,6 +17,7 @@ struct stored {                   /* one current record, packed; specs are packe
     struct stored *next, *before; /* by sequence */
     struct stored *chain;         /* of its bucket */
     uint64_t hash;                /* of kind and subkey */
+    uint64_t index;               /* device records: whose */
     enum ix_record_kind kind;
     char *subkey;
     uint64_t sequence;

@@ -95,10 +95,10 @@ static void forget_orders(struct group *g)
 }
 
 /* An order for one device concerns the worker where it lives; everything else all workers of the group. */
-static bool concerns(const struct group *g, const struct ix_record *record, uint32_t worker)
+static bool concerns(const struct group *g, const struct stored *s, uint32_t worker)
 {
-    if (record->kind == IX_RECORD_DEVICE)
-        return g->place[ix_shard_of(g->key, record->device.index)] == worker;
+    if (s->kind == IX_RECORD_DEVICE)
+        return g->place[ix_shard_of(g->key, s->index)] == worker;
     return bit_get(g->on, worker);
 }
 
@@ -110,6 +110,7 @@ struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g,
     if (record->kind == IX_RECORD_LAUNCH || record->kind == IX_RECORD_STOP)
         forget_orders(g);
     s->kind = record->kind;
+    s->index = s->kind == IX_RECORD_DEVICE ? record->device.index : 0;
     s->subkey = ix_strdup(record->subkey);
     s->hash = hash_of(s->kind, s->subkey);
     s->sequence = record->sequence;
@@ -119,7 +120,7 @@ struct request *ix_fleet_publish_record(struct ix_fleet *fleet, struct group *g,
     add(g, s);
     struct request *r = ix_fleet_request(fleet, REQUEST_RECORD, record->sequence, 0);
     for (uint32_t i = 0; i < ix_workers_count(workers); i++) {
-        if (!concerns(g, record, i))
+        if (!concerns(g, s, i))
             continue;
         r->first_answers = r->first_answers || (ix_workers_is_queued(workers, i) && bit_get(g->on, i) &&
                                                 record->kind != IX_RECORD_DEVICE);
@@ -158,7 +159,8 @@ static void answer_superseded(struct ix_fleet *fleet, uint32_t worker)
 void ix_fleet_send_records(struct ix_fleet *fleet, const struct group *g, uint32_t worker)
 {
     for (const struct stored *s = g->records; s; s = s->next)
-        ix_workers_send(fleet->config.workers, worker, IX_DOWN_RECORD, &s->packed);
+        if (concerns(g, s, worker))
+            ix_workers_send(fleet->config.workers, worker, IX_DOWN_RECORD, &s->packed);
 }
 
 /* What was asked before a worker was ready for the first time. */
