@@ -30,6 +30,10 @@ def free_port():
         return listener.getsockname()[1]
 
 
+class Failed(Exception):
+    """A run of iotix did not end as it should: what it said."""
+
+
 class Brokers:
     """mosquitto with the settings of the embedded broker, on free ports, each a process of its own."""
 
@@ -180,7 +184,7 @@ class Run:
 
     def fail(self):
         with open(self.log, encoding="utf-8", errors="replace") as log:
-            sys.exit(f"iotix ended with status {self.process.returncode}:\n{log.read()}")
+            raise Failed(f"iotix ended with status {self.process.returncode}:\n{log.read()}")
 
 
 def start_ms(command):
