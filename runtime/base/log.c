@@ -28,7 +28,7 @@ static struct {
     void *context;
     bool limited;   /* from the first flush on: a process that never flushes has no bursts to fear */
     unsigned lines; /* written in this window */
-    uint64_t swallowed;
+    uint64_t swallowed, swallowed_ever;
     uint64_t window_ns;
     struct pair pairs[PAIRS];
     uint64_t unlisted; /* occurrences of pairs that found no place */
@@ -89,6 +89,7 @@ void ix_log(enum ix_log_level level, const char *format, ...)
         return;
     if (!admit(level)) {
         state.swallowed++;
+        state.swallowed_ever++;
         return;
     }
     char line[LINE_MAX_LEN];
@@ -155,6 +156,11 @@ void ix_log_repeat(enum ix_log_level level, const char *group, const char *reaso
     else
         pair->pending++;
     pair->used = true;
+}
+
+uint64_t ix_log_dropped(void)
+{
+    return state.swallowed_ever;
 }
 
 static void write_count(uint64_t *count, const char *what)

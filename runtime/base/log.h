@@ -26,6 +26,9 @@ void ix_log_always(enum ix_log_level level, const char *text);
  * and logged as one line by ix_log_flush, after 1 s, 2 s, 4 s and so on up to 32 s while it goes on. */
 void ix_log_repeat(enum ix_log_level level, const char *group, const char *reason);
 
+/* Lines that the rate limit swallowed since the process began. */
+uint64_t ix_log_dropped(void);
+
 /* Writes the pending counts, and how many lines the rate limit swallowed; call about once a second with
  * monotonic time (more often does nothing), and once with UINT64_MAX before the process ends. The limit is in
  * force from the first call on, so that a command without a loop loses no line. */

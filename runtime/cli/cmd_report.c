@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "control/data_dir.h"
 #include "control/journal.h"
+#include "control/judge.h"
 #include "control/report.h"
 #include "control/summary_page.h"
 
@@ -91,7 +92,19 @@ static int write_reports(const struct ix_result *result, const struct ix_option_
     return code;
 }
 
-static int report(const char *data_dir, const char *name, const struct ix_option_list *outputs)
+/* By other limits than the run had. */
+static int judge_again(struct ix_result *result, const struct ix_option_list *limits, struct ix_error *err)
+{
+    for (size_t i = 0; i < limits->count; i++)
+        if (ix_judge_set_limit(&result->limits, limits->items[i], err) < 0)
+            return err->code;
+    if (limits->count)
+        ix_result_judge(result, result->preset);
+    return 0;
+}
+
+static int report(const char *data_dir, const char *name, const struct ix_option_list *outputs,
+                  const struct ix_option_list *limits)
 {
     char *path = NULL;
     struct ix_error err;
@@ -107,6 +120,8 @@ static int report(const char *data_dir, const char *name, const struct ix_option
     int code = ix_run_find(data_dir, name, &path, &err);
     if (code == 0)
         code = ix_journal_load(path, result, &err);
+    if (code == 0)
+        code = judge_again(result, limits, &err);
     int status = IX_EXIT_CONFIGURATION;
     if (code < 0) {
         fprintf(stderr, "iotix report: %s\n", err.text);
@@ -129,11 +144,14 @@ static int report(const char *data_dir, const char *name, const struct ix_option
 
 int ix_command_report(int argc, char **argv)
 {
-    struct ix_option_list outputs = {0};
+    struct ix_option_list outputs = {0}, limits = {0};
     const char *data_dir_option = NULL;
     const struct ix_option options[] = {
         {"--out", 'o', IX_OPT_LIST, "KIND=FILE",
          "writes a report: junit, json, html, csv, ndjson (repeatable; - is stdout)", &outputs, NULL},
+        {"--limit", 0, IX_OPT_LIST, "NAME=VALUE",
+         "judges the generator by another limit than the run did (iotix help run lists them; repeatable)",
+         &limits, NULL},
         {"--data-dir", 0, IX_OPT_TEXT, "FOLDER",
          "where the runs are (default: $XDG_STATE_HOME/iotix, else ~/.local/state/iotix)", &data_dir_option,
          NULL},
@@ -153,12 +171,12 @@ int ix_command_report(int argc, char **argv)
         if (ix_data_dir_path(data_dir_option, &data_dir, &err) < 0) {
             fprintf(stderr, "iotix report: %s\n", err.text);
             status = IX_EXIT_CONFIGURATION;
-        } else if (count == 0 && outputs.count) {
-            fprintf(stderr, "iotix report: --out needs a run: iotix report last --out %s\n",
-                    outputs.items[0]);
+        } else if (count == 0 && (outputs.count || limits.count)) {
+            fprintf(stderr, "iotix report: %s needs a run: iotix report last …\n",
+                    outputs.count ? "--out" : "--limit");
             status = IX_EXIT_CONFIGURATION;
         } else {
-            status = count ? report(data_dir, arguments[0], &outputs) : list_runs(data_dir);
+            status = count ? report(data_dir, arguments[0], &outputs, &limits) : list_runs(data_dir);
         }
     }
     free(data_dir);

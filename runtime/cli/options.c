@@ -77,6 +77,17 @@ static int store(const struct ix_option *o, const char *value, struct ix_error *
     return code < 0 ? ix_fail(err, code, "%s %s: %s", o->name, value, why.text) : 0;
 }
 
+/* The option in the one form that needs nothing beside it. */
+static int take(const struct ix_command_line *line, const struct ix_option *o, const char *value,
+                struct ix_error *err)
+{
+    int code = store(o, value, err);
+    if (code == 0 && line->record && line->record->count < IX_OPTION_LIST_MAX)
+        line->record->items[line->record->count++] =
+            value ? ix_asprintf("%s=%s", o->name, value) : ix_strdup(o->name);
+    return code;
+}
+
 static int parse_one(const struct ix_command_line *line, int argc, char **argv, int *at, struct ix_error *err)
 {
     const char *word = argv[*at], *value = NULL;
@@ -94,17 +105,17 @@ static int parse_one(const struct ix_command_line *line, int argc, char **argv, 
     if (!o)
         return unknown(line, word, err);
     if (o->kind == IX_OPT_FLAG)
-        return value ? ix_fail(err, -EINVAL, "%s takes no value", o->name) : store(o, NULL, err);
+        return value ? ix_fail(err, -EINVAL, "%s takes no value", o->name) : take(line, o, NULL, err);
     if (o->kind == IX_OPT_BOOL) {
         if (!value && *at + 1 < argc && is_boolean(argv[*at + 1]))
             value = argv[++*at];
-        return store(o, value, err);
+        return take(line, o, value, err);
     }
     if (!value && *at + 1 < argc)
         value = argv[++*at];
     if (!value)
         return ix_fail(err, -EINVAL, "%s needs a value: %s %s", o->name, o->name, o->value);
-    return store(o, value, err);
+    return take(line, o, value, err);
 }
 
 int ix_options_parse(const struct ix_command_line *line, int argc, char **argv, const char **arguments,

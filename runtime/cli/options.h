@@ -36,6 +36,7 @@ struct ix_command_line {
     size_t option_count;
     const char *const *arguments; /* filled: what is left, in order */
     size_t min_arguments, max_arguments;
+    struct ix_option_list *record; /* filled with each option as "--name=value", allocated; may be NULL */
 };
 
 /* Parses argv[1…]. `arguments` must hold argc texts. "--name=value" and "--name value" are the same; "--"

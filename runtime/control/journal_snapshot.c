@@ -188,6 +188,10 @@ static void pack_workers(struct ix_buf *out, const struct ix_snapshot *now, cons
         ix_pack_zigzag(out, (int64_t)(w->cpu_ns - b->cpu_ns));
         ix_pack_zigzag(out, (int64_t)(w->lua_bytes - b->lua_bytes));
         ix_pack_zigzag(out, (int64_t)(w->devices - b->devices));
+        ix_pack_zigzag(out, (int64_t)(w->wait_ns - b->wait_ns));
+        ix_pack_zigzag(out, (int64_t)(w->alive_ns - b->alive_ns));
+        ix_pack_zigzag(out, (int64_t)(w->frames_dropped - b->frames_dropped));
+        ix_pack_zigzag(out, (int64_t)(w->log_dropped - b->log_dropped));
     }
     end(out, start);
 }
@@ -379,6 +383,10 @@ static void unpack_workers(struct ix_snapshot *snapshot, struct ix_reader *in)
         w->cpu_ns += (uint64_t)ix_read_zigzag(in);
         w->lua_bytes += (uint64_t)ix_read_zigzag(in);
         w->devices += (uint64_t)ix_read_zigzag(in);
+        w->wait_ns += (uint64_t)ix_read_zigzag(in);
+        w->alive_ns += (uint64_t)ix_read_zigzag(in);
+        w->frames_dropped += (uint64_t)ix_read_zigzag(in);
+        w->log_dropped += (uint64_t)ix_read_zigzag(in);
     }
 }
 

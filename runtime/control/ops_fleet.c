@@ -4,6 +4,7 @@
 #include "base/suggest.h"
 #include "base/units.h"
 #include "control/memory.h"
+#include "control/replay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@ static void note_model(struct ix_run *run, const struct ix_found_model *found)
             return;
     result->models = ix_realloc(result->models, (result->model_count + 1) * sizeof *result->models);
     result->models[result->model_count++] = (struct ix_model_fact){ix_strdup(found->id), found->model->hash};
+    if (run->config.replay)
+        ix_replay_compare_model(result, run->config.replay, found->id, found->model->hash);
 }
 
 static char *fresh_group_id(struct ix_run *run, const char *model_id)
@@ -92,6 +95,7 @@ static int create_group(struct ix_run *run, const json_t *args, struct ix_found_
     }
     if (code == 0) {
         note_model(run, found);
+        ix_run_settings_group(run, id, found->model, broker, targets, target_count);
         *result = json_pack("{s:s, s:I, s:s, s:o}", "group", id, "count", (json_int_t)count, "model",
                             found->id, "commands", names_of_commands(found->model));
     }

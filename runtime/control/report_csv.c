@@ -33,8 +33,8 @@ static void put_row(const struct ix_result *result, const struct ix_point *p, st
                                p->never_sent,      p->received, p->connects,   p->refused,
                                p->connection_lost, p->dropped,  p->reconnected};
     put_counts(out, counts, IX_ARRAY_LEN(counts));
-    const double times[] = {p->latency_p50, p->latency_p95,  p->latency_p99,  p->latency_max,
-                            p->service_p99, p->lateness_p99, p->lateness_max, p->busy};
+    const double times[] = {p->latency_p50,  p->latency_p95,  p->latency_p99, p->latency_max, p->service_p99,
+                            p->lateness_p99, p->lateness_max, p->busy,        p->wait};
     for (size_t i = 0; i < IX_ARRAY_LEN(times); i++)
         put_number(out, isfinite(times[i]) ? round(times[i] * 1e6) / 1e6 : NAN);
     ix_buf_str(out, "\r\n");
@@ -46,9 +46,10 @@ void ix_report_csv(const struct ix_result *result, struct ix_buf *out)
     ix_buf_str(out, "time,seconds,interval_s");
     for (size_t s = 0; s < IX_D_STATUS_COUNT; s++)
         ix_buf_printf(out, ",devices_%s", ix_status_names[s]);
-    ix_buf_str(out, ",devices_connected,scheduled,sent,acked,lost,never_sent,received,connects,refused,"
-                    "connections_lost,connections_dropped,reconnected,latency_p50_ms,latency_p95_ms,"
-                    "latency_p99_ms,latency_max_ms,service_p99_ms,lateness_p99_ms,lateness_max_ms,busy\r\n");
+    ix_buf_str(out,
+               ",devices_connected,scheduled,sent,acked,lost,never_sent,received,connects,refused,"
+               "connections_lost,connections_dropped,reconnected,latency_p50_ms,latency_p95_ms,"
+               "latency_p99_ms,latency_max_ms,service_p99_ms,lateness_p99_ms,lateness_max_ms,busy,wait\r\n");
     for (size_t i = 0; i < result->series.count; i++)
         put_row(result, &result->series.points[i], out);
 }

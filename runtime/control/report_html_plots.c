@@ -62,6 +62,11 @@ static double busy_of(const struct ix_point *p)
     return p->busy * 100;
 }
 
+static double wait_of(const struct ix_point *p)
+{
+    return p->wait * 100;
+}
+
 static double connected_of(const struct ix_point *p)
 {
     return (double)p->connected;
@@ -167,7 +172,8 @@ static void put_all(const struct columns *columns, struct ix_buf *out)
                                              {"dropped", "c-orange", dropped_of, false}};
     static const struct wanted lateness[] = {{"max", "c-grey", lateness_max_of, false},
                                              {"p99", "c-amber", lateness_p99_of, false}};
-    static const struct wanted busy[] = {{"busiest worker", "c-slate", busy_of, true}};
+    static const struct wanted busy[] = {{"busiest worker", "c-slate", busy_of, true},
+                                         {"waited for a CPU", "c-red", wait_of, false}};
     put_states(columns, out);
     put_plot(columns, (struct ix_plot){.title = "Messages per second", .unit = IX_PLOT_PER_SECOND}, messages,
              IX_ARRAY_LEN(messages), out);
@@ -186,8 +192,8 @@ static void put_all(const struct columns *columns, struct ix_buf *out)
                               .unit = IX_PLOT_MS,
                               .logarithmic = true},
              lateness, IX_ARRAY_LEN(lateness), out);
-    put_plot(columns, (struct ix_plot){.title = "Load of the generator", .note = "% of the loop's time"},
-             busy, IX_ARRAY_LEN(busy), out);
+    put_plot(columns, (struct ix_plot){.title = "Load of the generator", .note = "% of the time"}, busy,
+             IX_ARRAY_LEN(busy), out);
 }
 
 void ix_html_plots(const struct ix_result *result, struct ix_buf *out)

@@ -1,4 +1,5 @@
 /* The tables of the HTML report below its plots. */
+#include "control/judge.h"
 #include "control/report_html.h"
 
 #include "base/text.h"
@@ -143,8 +144,9 @@ static void put_times_by_qos(const struct ix_snapshot *final, struct ix_buf *out
     free(rows);
 }
 
-static void put_times(const struct ix_snapshot *final, struct ix_buf *out)
+static void put_times(const struct ix_result *result, struct ix_buf *out)
 {
+    const struct ix_snapshot *final = &result->final;
     bool any = false;
     for (size_t t = 0; t < IX_T_COUNT; t++)
         any = any || final->all.trends[t].count;
@@ -334,14 +336,17 @@ static void put_run(const struct ix_result *result, struct ix_buf *out)
     snprintf(text, sizeof(text), "%zu, restarts: %llu", result->workers,
              (unsigned long long)result->worker_restarts);
     put_fact(out, "workers", text);
-    snprintf(
-        text, sizeof(text),
-        "degraded: p99 lateness > %g ms, a loop > %g %% busy for %g s, or a worker restart; invalid: p99 "
-        "lateness > %g ms, or > %g %% never sent through its own fault",
-        (double)result->limits.degraded_lateness_ns / 1e6, result->limits.degraded_busy * 100,
-        result->limits.busy_for_s, (double)result->limits.invalid_lateness_ns / 1e6,
-        result->limits.invalid_own_fault * 100);
-    put_fact(out, "limits of the generator", text);
+    struct ix_buf limits;
+    ix_buf_init(&limits, 4096);
+    for (const struct ix_limit_doc *limit = ix_limit_docs; limit->name; limit++) {
+        ix_buf_printf(&limits, "%s%s ", limits.len ? ", " : "", limit->name);
+        ix_judge_put_limit(&limits, &result->limits, limit);
+    }
+    put_fact(out, "limits of the generator", ix_buf_cstr(&limits));
+    ix_buf_deinit(&limits);
+    put_json_fact(out, "host", result->host);
+    if (result->replay)
+        put_json_fact(out, "repeats", result->replay);
     put_json_fact(out, "options", result->options);
     put_json_fact(out, "tags", result->tags);
     put_settings(out, result->settings);
@@ -355,7 +360,7 @@ void ix_html_tables(const struct ix_result *result, struct ix_buf *out)
     put_connections(result, out);
     ix_buf_str(out, "</div>");
     ix_html_delivery(result, out);
-    put_times(&result->final, out);
+    put_times(result, out);
     put_groups(&result->final, out);
     put_dropouts(result, out);
     put_custom(&result->final, out);

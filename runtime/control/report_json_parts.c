@@ -2,6 +2,7 @@
 #include "control/report_json.h"
 
 #include "base/text.h"
+#include "control/judge.h"
 #include "control/report_text.h"
 
 #include <math.h>
@@ -66,6 +67,13 @@ static json_t *models(const struct ix_result *result)
     return list;
 }
 
+static json_t *hash_text(uint64_t hash)
+{
+    char text[17];
+    snprintf(text, sizeof(text), "%016llx", (unsigned long long)hash);
+    return json_string(text);
+}
+
 json_t *ix_json_run(const struct ix_result *result)
 {
     char seed[24], started[IX_ISO8601_LEN + 1];
@@ -76,6 +84,7 @@ json_t *ix_json_run(const struct ix_result *result)
     json_object_set_new(run, "scenario", ix_report_string(result->scenario));
     json_object_set_new(run, "path", ix_report_string(result->path));
     json_object_set_new(run, "description", ix_report_string(result->description));
+    json_object_set_new(run, "scenarioHash", hash_text(result->scenario_hash));
     json_object_set_new(run, "broker", ix_report_string(result->broker));
     json_object_set_new(run, "seed", json_string(seed));
     json_object_set_new(run, "started", result->started_wall_ns ? json_string(started) : json_null());
@@ -86,6 +95,9 @@ json_t *ix_json_run(const struct ix_result *result)
     json_object_set_new(run, "options", result->options ? json_incref(result->options) : json_object());
     json_object_set_new(run, "tags", result->tags ? json_incref(result->tags) : json_object());
     json_object_set_new(run, "settings", result->settings ? json_incref(result->settings) : json_object());
+    json_object_set_new(run, "command", result->command ? json_incref(result->command) : json_array());
+    json_object_set_new(run, "host", result->host ? json_incref(result->host) : json_object());
+    json_object_set_new(run, "replay", result->replay ? json_incref(result->replay) : json_null());
     return run;
 }
 
@@ -103,9 +115,52 @@ static json_t *lines(const char *text)
     return list;
 }
 
+/* A limit that is off is null. */
+static json_t *limit_count(uint64_t value)
+{
+    return value == UINT64_MAX ? json_null() : count(value);
+}
+
+static json_t *limits(const struct ix_limits *l)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "degradedLatenessMs",
+                        l->degraded_lateness_ns == UINT64_MAX ? json_null()
+                                                              : milliseconds(l->degraded_lateness_ns));
+    json_object_set_new(object, "invalidLatenessMs",
+                        l->invalid_lateness_ns == UINT64_MAX ? json_null()
+                                                             : milliseconds(l->invalid_lateness_ns));
+    json_object_set_new(object, "degradedBusy", ix_report_number(l->degraded_busy));
+    json_object_set_new(object, "degradedWait", ix_report_number(l->degraded_wait));
+    json_object_set_new(object, "busyForSeconds", ix_report_number(l->busy_for_s));
+    json_object_set_new(object, "degradedSteal", ix_report_number(l->degraded_steal));
+    json_object_set_new(object, "degradedRestarts", limit_count(l->degraded_restarts));
+    json_object_set_new(object, "degradedDropped", limit_count(l->degraded_dropped));
+    json_object_set_new(object, "invalidOwnFault", ix_report_number(l->invalid_own_fault));
+    json_object_set_new(object, "invalidOverrun", limit_count(l->invalid_overrun));
+    return object;
+}
+
+static json_t *figures(const struct ix_result *result)
+{
+    struct ix_judge_figures f;
+    ix_judge_measure(result, &f);
+    json_t *object = json_object();
+    json_object_set_new(object, "latenessP99Ms",
+                        f.lateness_samples ? milliseconds(f.lateness_p99_ns) : json_null());
+    json_object_set_new(object, "busiest", ix_report_number(f.busiest));
+    json_object_set_new(object, "waited", ix_report_number(f.waited));
+    json_object_set_new(object, "steal", ix_report_number(result->steal));
+    json_object_set_new(object, "restarts", count(result->worker_restarts));
+    json_object_set_new(object, "dropped", count(result->frames_dropped));
+    json_object_set_new(object, "logLinesDropped", count(result->log_dropped));
+    json_object_set_new(object, "ownFaultShare", ix_report_number(f.own_fault));
+    json_object_set_new(object, "overrun", count(result->observer_overrun));
+    return object;
+}
+
 json_t *ix_json_verdict(const struct ix_result *result)
 {
-    const struct ix_limits *l = &result->limits;
     json_t *verdict = json_object();
     json_object_set_new(verdict, "outcome", ix_report_string(result->outcome));
     json_object_set_new(verdict, "exitCode", json_integer(result->exit_code));
@@ -116,12 +171,9 @@ json_t *ix_json_verdict(const struct ix_result *result)
     json_object_set_new(verdict, "endedEarly", ix_report_string(result->early));
     json_object_set_new(verdict, "error", ix_report_string(result->error));
     json_object_set_new(verdict, "ownFault", count(result->own_fault));
-    json_object_set_new(
-        verdict, "limits",
-        json_pack("{s:o,s:o,s:o,s:o,s:o}", "degradedLatenessMs", milliseconds(l->degraded_lateness_ns),
-                  "invalidLatenessMs", milliseconds(l->invalid_lateness_ns), "degradedBusy",
-                  ix_report_number(l->degraded_busy), "busyForSeconds", ix_report_number(l->busy_for_s),
-                  "invalidOwnFault", ix_report_number(l->invalid_own_fault)));
+    json_object_set_new(verdict, "limits", limits(&result->limits));
+    json_object_set_new(verdict, "figures", figures(result));
+    json_object_set_new(verdict, "suspect", ix_result_suspects(result));
     return verdict;
 }
 
@@ -273,10 +325,15 @@ json_t *ix_json_point(const struct ix_point *p)
     const struct {
         const char *name;
         double value;
-    } numbers[] = {{"latencyP50", p->latency_p50},   {"latencyP95", p->latency_p95},
-                   {"latencyP99", p->latency_p99},   {"latencyMax", p->latency_max},
-                   {"serviceP99", p->service_p99},   {"latenessP99", p->lateness_p99},
-                   {"latenessMax", p->lateness_max}, {"busy", p->busy}};
+    } numbers[] = {{"latencyP50", p->latency_p50},
+                   {"latencyP95", p->latency_p95},
+                   {"latencyP99", p->latency_p99},
+                   {"latencyMax", p->latency_max},
+                   {"serviceP99", p->service_p99},
+                   {"latenessP99", p->lateness_p99},
+                   {"latenessMax", p->lateness_max},
+                   {"busy", p->busy},
+                   {"wait", p->wait}};
     for (size_t i = 0; i < IX_ARRAY_LEN(numbers); i++)
         json_object_set_new(object, numbers[i].name, ix_report_number(numbers[i].value));
     return object;

@@ -3,6 +3,7 @@
 #include "control/report.h"
 
 #include "base/text.h"
+#include "control/judge.h"
 #include "control/report_text.h"
 
 #include <string.h>
@@ -120,6 +121,8 @@ static void threshold_case(const struct ix_result *result, const struct ix_thres
         ix_buf_printf(&name, "{%s}", t->tags);
     ix_buf_printf(&name, " %s", t->text);
     ix_buf_printf(&text, "%s: %s", ix_buf_cstr(&name), t->reason);
+    if (t->evaluated && !t->passed && ix_result_is_suspect(result, t->metric))
+        ix_buf_str(&text, "; this host's own delays are a part of that: the generator was late itself");
     if (!t->evaluated) /* the run ended before */
         ix_buf_str(&text, "not evaluated");
     bool passed = t->evaluated && t->passed;

@@ -18,13 +18,19 @@ enum ix_exit {
 enum ix_validity { IX_VALID, IX_DEGRADED, IX_INVALID };
 extern const char *const ix_validity_names[];
 
-/* Limits of the generator's judgement on itself (DESIGN 10), printed with the verdict. */
+/* Limits of the generator's judgement on itself, printed with the verdict (control/judge.h names them). UINT64_MAX and
+ * infinity: off. */
 struct ix_limits {
     uint64_t degraded_lateness_ns; /* p99, default 50 ms */
     uint64_t invalid_lateness_ns;  /* p99, default 1 s */
     double degraded_busy;          /* share of a worker's loop for busy_for_s, default 0.9 */
-    double busy_for_s;             /* default 5 */
+    double degraded_wait;          /* share of a worker's time without the CPU it wanted, default 0.5 */
+    double busy_for_s;             /* how long these two must last, default 5 */
+    double degraded_steal;         /* share of the machine's CPU time that others took, default 0.1 */
+    uint64_t degraded_restarts;    /* more of them, default 0 */
+    uint64_t degraded_dropped;     /* more frames between processes dropped, default 0 */
     double invalid_own_fault;      /* share of ticks never sent through our own fault, default 0.001 */
+    uint64_t invalid_overrun;      /* more messages that observers could not account for, default 0 */
 };
 extern const struct ix_limits ix_default_limits;
 
@@ -43,8 +49,9 @@ struct ix_model_fact {
 };
 
 struct ix_result {
-    char *scenario; /* name */
-    char *path;     /* file */
+    char *scenario;         /* name */
+    char *path;             /* file */
+    uint64_t scenario_hash; /* of its text */
     char *description;
     char *run_id;
     char *broker; /* as shown: "embedded mosquitto on 127.0.0.1:40123" */
@@ -54,6 +61,8 @@ struct ix_result {
     json_t *options;         /* effective t.options */
     json_t *tags;            /* of the run: {name: text}; NULL: none */
     json_t *settings;        /* effective settings with their origin: {name: {value, origin}} */
+    json_t *command;         /* options of the command line: ["--name=value", …]; NULL: none */
+    json_t *replay;          /* {of: run, differences: [text, …]}; NULL: it repeats none */
     json_t *threshold_table; /* as the scenario wrote it; NULL: none */
     json_t *host;            /* facts of this machine: {name: value}; NULL: unknown */
     char *version;           /* of the iotix that ran it; NULL: this one */
@@ -77,10 +86,16 @@ struct ix_result {
     char *error;            /* script or configuration error that ended the run, or NULL */
     bool interrupted;
     char *early; /* why what is here is not the whole run: its controller died, or it goes on; NULL: it is */
+    /* this host while the run lasted */
+    double steal;            /* share of its CPU time that a hypervisor gave to others */
+    uint64_t frames_dropped; /* between our own processes: their queues were full */
+    uint64_t log_dropped;    /* lines beyond 10 a second and process; nothing is judged by them */
     /* verdict */
     struct ix_limits limits;
     enum ix_validity validity;
     char *validity_reasons; /* lines; "" when valid */
+    bool was_slow;          /* late, busy or starved: its own delays are part of what it timed */
+    enum ix_exit preset;    /* as the judgement got it */
     enum ix_exit exit_code;
     const char
         *outcome; /* "passed", "failed", "invalid", "interrupted", "script error", "bad configuration" */

@@ -234,7 +234,7 @@ static void on_broker(struct ix_run *run)
 
 /* ---- the beginning ---- */
 
-static uint32_t cores(void)
+uint32_t ix_run_cores(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (uint32_t)n : 1;
@@ -327,7 +327,7 @@ static void start_pool(struct ix_run *run)
     struct ix_fleet_config fleet = {
         .loop = &run->loop,
         .workers = run->workers,
-        .base_workers = run->config.workers ? run->config.workers : cores(),
+        .base_workers = run->config.workers ? run->config.workers : ix_run_cores(),
         .connect_rate = run->config.connect_rate,
         .connect_window = run->config.connect_window,
         .dry = run->config.plan != NULL,
@@ -378,6 +378,8 @@ static int start(struct ix_run *run, struct ix_error *err)
                                             .allowed_env_count = run->config.allowed_env_count};
     run->host = (struct ix_host){run, ix_run_call};
     ix_series_init(&result->series, run->start_ns);
+    if (run->config.limits)
+        result->limits = *run->config.limits;
     int code = check_outputs(run, err);
     if (code == 0)
         code = ix_source_choice_init(&run->sources, run->config.bind, err);
@@ -387,6 +389,7 @@ static int start(struct ix_run *run, struct ix_error *err)
         code = describe(run, err);
     if (code < 0)
         return code;
+    ix_run_facts(run);
     start_pool(run);
     return ix_run_broker_start(run, on_broker, err);
 }

@@ -28,11 +28,14 @@ struct ix_run_config {
     const char *const
         *observe; /* topic filters of the delivery ledger; none: unless the scenario asks for it */
     size_t observe_count;
-    uint64_t observers;     /* 0: one */
-    uint64_t late_after_ns; /* 0: nothing is late */
-    uint64_t interval_ns;   /* of progress lines and of points in reports */
-    const char *data_dir;   /* of the journal (control/data_dir.h); NULL: the default */
-    uint64_t data_limit;    /* bytes of all journals together; 0: IX_DATA_LIMIT */
+    uint64_t observers;             /* 0: one */
+    uint64_t late_after_ns;         /* 0: nothing is late */
+    const struct ix_limits *limits; /* of the judgement on itself; NULL: the defaults */
+    const json_t *command; /* the command line's options, to repeat the run: ["--name=value", …]; or NULL */
+    const json_t *replay;  /* of which run it is a repetition (control/replay.h); or NULL */
+    uint64_t interval_ns;  /* of progress lines and of points in reports */
+    const char *data_dir;  /* of the journal (control/data_dir.h); NULL: the default */
+    uint64_t data_limit;   /* bytes of all journals together; 0: IX_DATA_LIMIT */
     /* Once an interval while the run lasts; NULL: quiet. `snapshot` and `point` are the latest. */
     void (*progress)(void *context, const struct ix_result *result, const struct ix_snapshot *snapshot,
                      const struct ix_point *point);

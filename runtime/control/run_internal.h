@@ -70,6 +70,7 @@ struct ix_run {
     struct ix_wheel_entry tick;
     uint64_t next_tick_ns, tick_ns;
     unsigned ticks_a_point, ticks_left; /* the journal looks more often than once an interval */
+    uint64_t cpu_all, cpu_stolen;       /* of the machine, when the run began; ticks */
     struct ix_journal *journal;         /* NULL: it could not be made, or the run is over */
     struct ix_snapshot before_drain;    /* states and connections before everything was stopped */
 
@@ -152,6 +153,15 @@ int ix_run_metric_add(struct ix_run *run, const char *kind, const char *name, co
                       struct ix_error *err);
 /* Current totals, the scenario's own metrics included, in run->now. */
 void ix_run_measure(struct ix_run *run);
+
+/* run_facts.c: settings and host into the result, once options and limits are known. */
+void ix_run_facts(struct ix_run *run);
+/* A group that does not go to the run's broker. */
+void ix_run_settings_group(struct ix_run *run, const char *group, const struct ix_model *model,
+                           const char *scenario_broker, const struct ix_target *targets, size_t count);
+/* The share of the machine's CPU time since ix_run_facts that others had. */
+void ix_run_steal(struct ix_run *run);
+uint32_t ix_run_cores(void); /* run.c */
 
 /* run_ticks.c: the run over time. From begin to end once an interval a point, and more often what the journal
  * keeps; finish takes the last figures, when the workers have drained. */

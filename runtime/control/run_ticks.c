@@ -63,6 +63,13 @@ static void look(struct ix_run *run, uint64_t now_ns)
     ix_run_measure(run);
     result->seconds = (double)(now_ns - run->start_ns) / 1e9;
     result->worker_restarts = ix_workers_restarts(run->workers);
+    result->frames_dropped = ix_workers_dropped(run->workers);
+    result->log_dropped = ix_log_dropped();
+    for (size_t i = 0; i < run->now.worker_count; i++) {
+        result->frames_dropped += run->now.workers[i].frames_dropped;
+        result->log_dropped += run->now.workers[i].log_dropped;
+    }
+    ix_run_steal(run);
     result->workers = 0;
     for (uint32_t i = 0; i < ix_workers_count(run->workers); i++)
         result->workers += ix_workers_role(run->workers, i) == IX_WORKER_DEVICES;

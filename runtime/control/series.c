@@ -37,21 +37,44 @@ static double quantile_ms(const struct ix_histogram *h, double q)
     return h->count ? (double)ix_histogram_quantile(h, q) / 1e6 : NAN;
 }
 
-/* Share of its time that the busiest worker spent in callbacks. A new process counts from 0. */
-static double busiest(const struct ix_snapshot *before, const struct ix_snapshot *now, double seconds)
+/* What one worker measured since `before`: shares of the time between its own two looks. false: it did not look. */
+static bool shares_of(const struct ix_snapshot *before, const struct ix_worker_totals *worker, double seconds,
+                      double *busy, double *wait)
 {
-    double most = 0;
-    for (size_t i = 0; i < now->worker_count && seconds > 0; i++) {
-        const struct ix_worker_totals *worker = &now->workers[i];
-        uint64_t from = 0;
-        for (size_t j = 0; j < before->worker_count; j++)
-            if (before->workers[j].worker == worker->worker && before->workers[j].epoch == worker->epoch)
-                from = before->workers[j].busy_ns;
-        double busy = worker->busy_ns > from ? (double)(worker->busy_ns - from) / 1e9 / seconds : 0;
-        if (busy > most)
-            most = busy;
+    uint64_t busy_from = 0, wait_from = 0;
+    for (size_t j = 0; j < before->worker_count; j++) {
+        const struct ix_worker_totals *earlier = &before->workers[j];
+        if (earlier->worker != worker->worker || earlier->epoch != worker->epoch)
+            continue;
+        busy_from = earlier->busy_ns;
+        wait_from = earlier->wait_ns;
+        if (earlier->alive_ns && worker->alive_ns == earlier->alive_ns)
+            return false;
+        if (earlier->alive_ns)
+            seconds = (double)(worker->alive_ns - earlier->alive_ns) / 1e9;
     }
-    return most < 1 ? most : 1;
+    *busy = worker->busy_ns > busy_from ? (double)(worker->busy_ns - busy_from) / 1e9 / seconds : 0;
+    *wait = worker->wait_ns > wait_from ? (double)(worker->wait_ns - wait_from) / 1e9 / seconds : 0;
+    return true;
+}
+
+/* The busiest worker, and the one that waited most; between two looks of the workers what was found before. */
+static void measure_load(struct ix_point *point, const struct ix_series *series,
+                         const struct ix_snapshot *now)
+{
+    bool any = false;
+    for (size_t i = 0; i < now->worker_count && point->seconds > 0; i++) {
+        double busy, wait;
+        if (!shares_of(&series->before, &now->workers[i], point->seconds, &busy, &wait))
+            continue;
+        any = true;
+        point->busy = fmin(fmax(point->busy, busy), 1);
+        point->wait = fmin(fmax(point->wait, wait), 1);
+    }
+    if (!any && now->worker_count) {
+        point->busy = series->last.busy;
+        point->wait = series->last.wait;
+    }
 }
 
 static void measure(struct ix_point *point, const struct ix_series *series, const struct ix_snapshot *now)
@@ -77,7 +100,7 @@ static void measure(struct ix_point *point, const struct ix_series *series, cons
         .reconnected = rise(before, now, IX_C_RECONNECTED),
     };
     memcpy(point->by_status, now->all.by_status, sizeof(point->by_status));
-    point->busy = busiest(before, now, point->seconds);
+    measure_load(point, series, now);
     ix_histogram_diff(&difference, &now->all.trends[IX_T_RESPONSE], &before->all.trends[IX_T_RESPONSE]);
     point->latency_p50 = quantile_ms(&difference, 0.5);
     point->latency_p95 = quantile_ms(&difference, 0.95);
@@ -111,6 +134,7 @@ static void join(struct ix_point *into, const struct ix_point *next)
     into->latency_max = fmax(into->latency_max, next->latency_max);
     into->lateness_max = fmax(into->lateness_max, next->lateness_max);
     into->busy = mean(into->busy, into->seconds, next->busy, next->seconds);
+    into->wait = mean(into->wait, into->seconds, next->wait, next->seconds);
     into->t = next->t;
     into->seconds += next->seconds;
     memcpy(into->by_status, next->by_status, sizeof(into->by_status));
@@ -151,7 +175,9 @@ static void measure_peak(struct ix_series *series, const struct ix_point *point)
 
 const struct ix_point *ix_series_add(struct ix_series *series, const struct ix_snapshot *snapshot)
 {
-    measure(&series->last, series, snapshot);
+    struct ix_point measured;
+    measure(&measured, series, snapshot);
+    series->last = measured;
     measure_peak(series, &series->last);
     ix_snapshot_copy(&series->before, snapshot);
     if (series->count && series->joined < series->stride) {

@@ -232,8 +232,15 @@ static void clear_custom(struct ix_snapshot *snapshot, size_t segment_count)
 static void add_segment(struct ix_snapshot *snapshot, const struct ix_segment *segment, size_t place)
 {
     struct ix_worker_totals *worker = &snapshot->workers[snapshot->worker_count];
-    *worker = (struct ix_worker_totals){segment->worker, segment->epoch,     segment->busy_ns,
-                                        segment->cpu_ns, segment->lua_bytes, 0};
+    *worker = (struct ix_worker_totals){.worker = segment->worker,
+                                        .epoch = segment->epoch,
+                                        .busy_ns = segment->busy_ns,
+                                        .cpu_ns = segment->cpu_ns,
+                                        .lua_bytes = segment->lua_bytes,
+                                        .wait_ns = segment->wait_ns,
+                                        .alive_ns = segment->alive_ns,
+                                        .frames_dropped = segment->frames_dropped,
+                                        .log_dropped = segment->log_dropped};
     snapshot->worker_count += !segment->is_observer;
     snapshot->observed = snapshot->observed || segment->accounts;
     for (size_t c = 0; c < IX_C_COUNT && segment->accounts; c++)

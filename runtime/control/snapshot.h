@@ -59,7 +59,10 @@ struct ix_worker_totals {
     uint32_t worker;
     uint32_t epoch; /* 1 for the first process, +1 with each restart */
     uint64_t busy_ns, cpu_ns, lua_bytes;
-    uint64_t devices; /* placed on it */
+    uint64_t devices;  /* placed on it */
+    uint64_t wait_ns;  /* time in which it wanted a CPU and had none */
+    uint64_t alive_ns; /* when it measured these */
+    uint64_t frames_dropped, log_dropped;
 };
 
 /* What the controller knows of a group, for the sums. */

@@ -1,6 +1,8 @@
 /* The summary on the terminal: verdict, checks, thresholds, and what the run was. */
 #include "control/summary_page.h"
 
+#include "control/judge.h"
+
 #include "base/text.h"
 #include "base/units.h"
 
@@ -191,7 +193,10 @@ static void put_checks(struct ix_page *page, const struct ix_result *result)
     put_left_out(page, left_out);
 }
 
-static void put_threshold(struct ix_page *page, const struct ix_threshold *threshold)
+#define SUSPECT "this host's own delays are a part of that, so it is not the broker's fault alone"
+
+static void put_threshold(struct ix_page *page, const struct ix_result *result,
+                          const struct ix_threshold *threshold)
 {
     struct ix_buf *out = page->out;
     mark(page, threshold->evaluated && threshold->passed);
@@ -212,6 +217,8 @@ static void put_threshold(struct ix_page *page, const struct ix_threshold *thres
         ix_page_pad(out, start, SAID_COLUMN);
     ix_page_user_text(out, said);
     ix_buf_char(out, '\n');
+    if (!(threshold->evaluated && threshold->passed) && ix_result_is_suspect(result, threshold->metric))
+        ix_page_wrapped(out, SUSPECT, 6);
 }
 
 static void put_thresholds(struct ix_page *page, const struct ix_result *result)
@@ -224,7 +231,7 @@ static void put_thresholds(struct ix_page *page, const struct ix_result *result)
     for (int failed = 1; failed >= 0; failed--)
         for (size_t i = 0; i < count; i++)
             if ((thresholds[i].evaluated && thresholds[i].passed) != failed)
-                put_threshold(page, &thresholds[i]);
+                put_threshold(page, result, &thresholds[i]);
 }
 
 /* ---- what the run was ---- */
@@ -247,6 +254,68 @@ static void put_models(struct ix_page *page, const struct ix_result *result)
     }
 }
 
+/* Only those that are not the defaults. */
+static void put_limits(struct ix_page *page, const struct ix_limits *limits)
+{
+    bool any = false;
+    for (const struct ix_limit_doc *limit = ix_limit_docs; limit->name; limit++) {
+        if (memcmp((const char *)limits + limit->offset, (const char *)&ix_default_limits + limit->offset,
+                   8) == 0)
+            continue;
+        ix_page_label(page, any ? "" : "limits");
+        ix_buf_printf(page->out, "%s ", limit->name);
+        ix_judge_put_limit(page->out, limits, limit);
+        ix_buf_char(page->out, '\n');
+        any = true;
+    }
+}
+
+static void put_replay(struct ix_page *page, const json_t *replay)
+{
+    size_t i;
+    json_t *difference;
+    put_text(page, "repeats", json_string_value(json_object_get(replay, "of")));
+    json_array_foreach(json_object_get(replay, "differences"), i, difference)
+        put_text(page, i ? "" : "but", json_string_value(difference));
+}
+
+static void put_host(struct ix_page *page, const json_t *host)
+{
+    const char *kernel = json_string_value(json_object_get(host, "kernel"));
+    if (!kernel)
+        return;
+    ix_page_label(page, "host");
+    ix_page_count_of(page->out, (uint64_t)json_integer_value(json_object_get(host, "cores")), "core, ",
+                     "cores, ");
+    ix_units_put_bytes(page->out, (uint64_t)json_integer_value(json_object_get(host, "memoryBytes")));
+    ix_buf_str(page->out, ", ");
+    ix_page_user_text(page->out, kernel);
+    ix_buf_char(page->out, '\n');
+}
+
+/* What was given on the command line or by the environment; all of them are in the JSON report. */
+static void put_settings(struct ix_page *page, const json_t *settings)
+{
+    const char *name;
+    json_t *setting;
+    bool any = false;
+    json_object_foreach((json_t *)settings, name, setting)
+    {
+        const char *origin = json_string_value(json_object_get(setting, "origin"));
+        if (!origin || (strcmp(origin, "command line") != 0 && strcmp(origin, "environment") != 0) ||
+            strncmp(name, "limit.", 6) == 0 || strcmp(name, "seed") == 0)
+            continue;
+        char *text = json_dumps(json_object_get(setting, "value"), JSON_ENCODE_ANY | JSON_COMPACT);
+        ix_page_label(page, any ? "" : "settings");
+        ix_page_user_text(page->out, name);
+        ix_buf_char(page->out, ' ');
+        ix_page_user_text(page->out, text ? text : "");
+        ix_buf_printf(page->out, "  (%s)\n", origin);
+        free(text);
+        any = true;
+    }
+}
+
 static void put_run(struct ix_page *page, const struct ix_result *result)
 {
     struct ix_buf *out = page->out;
@@ -266,6 +335,10 @@ static void put_run(struct ix_page *page, const struct ix_result *result)
         }
         ix_buf_char(out, '\n');
     }
+    put_settings(page, result->settings);
+    put_limits(page, &result->limits);
+    put_replay(page, result->replay);
+    put_host(page, result->host);
     ix_page_label(page, "iotix");
     ix_buf_str(out, ix_result_version(result));
     if (result->started_wall_ns) {

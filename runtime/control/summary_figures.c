@@ -288,8 +288,9 @@ static void put_times_by_qos(struct ix_page *page, const struct ix_snapshot *fin
     free(rows);
 }
 
-static void put_times(struct ix_page *page, const struct ix_snapshot *final)
+static void put_times(struct ix_page *page, const struct ix_result *result)
 {
+    const struct ix_snapshot *final = &result->final;
     const struct ix_histogram *trends = final->all.trends;
     bool any = false, few = false;
     for (size_t t = 0; t < IX_T_COUNT; t++)
@@ -308,6 +309,9 @@ static void put_times(struct ix_page *page, const struct ix_snapshot *final)
     put_times_row(page, "connect time", &trends[IX_T_CONNECT], &few);
     put_times_row(page, "outage", &trends[IX_T_OUTAGE], &few);
     put_times_row(page, "schedule lateness", &trends[IX_T_SCHEDULE], &few);
+    if (result->was_slow)
+        ix_buf_str(page->out,
+                   "  ! this host's own delays are a part of these times: the generator was late itself\n");
     if (few)
         ix_buf_str(page->out, "  * fewer than 100 samples: p99 is the largest of them\n");
 }
@@ -453,7 +457,7 @@ void ix_page_figures(struct ix_page *page, const struct ix_result *result)
     put_connections(page, result);
     put_messages(page, result);
     ix_page_delivery(page, result);
-    put_times(page, &result->final);
+    put_times(page, result);
     put_dropouts(page, result);
     put_custom(page, &result->final);
 }

@@ -54,6 +54,7 @@ struct ix_workers {
     struct worker *items[IX_WORKERS_MAX];
     uint32_t count;
     uint64_t restarts;
+    uint64_t dropped; /* frames, in pipes that are closed */
     struct ix_wheel_entry watch;
     int ledger_fd; /* -1: not yet */
     struct ix_ledger *ledger;
@@ -112,12 +113,19 @@ static void on_starter(struct ix_wheel_entry *entry, uint64_t now_ns)
         ix_wheel_add(pool->loop->wheel, &pool->starter, now_ns);
 }
 
-static void forget_process(struct worker *w)
+static void close_pipe(struct worker *w)
 {
     w->ready = false;
-    if (w->pipe)
-        ix_pipe_free(w->pipe);
+    if (!w->pipe)
+        return;
+    w->pool->dropped += ix_frame_dropped(w->pipe);
+    ix_pipe_free(w->pipe);
     w->pipe = NULL;
+}
+
+static void forget_process(struct worker *w)
+{
+    close_pipe(w);
     if (w->child)
         ix_child_free(w->child);
     w->child = NULL;
@@ -222,10 +230,7 @@ static void on_pipe_closed(void *context, int code)
 {
     (void)code; /* the process ends as well; what to do is decided when it was reaped */
     struct worker *w = context;
-    w->ready = false;
-    if (w->pipe)
-        ix_pipe_free(w->pipe);
-    w->pipe = NULL;
+    close_pipe(w);
 }
 
 static int send_hello(struct worker *w)
@@ -478,6 +483,15 @@ int ix_workers_pid(const struct ix_workers *pool, uint32_t worker)
 uint64_t ix_workers_restarts(const struct ix_workers *pool)
 {
     return pool->restarts;
+}
+
+uint64_t ix_workers_dropped(const struct ix_workers *pool)
+{
+    uint64_t dropped = pool->dropped;
+    for (uint32_t i = 0; i < pool->count; i++)
+        if (pool->items[i]->pipe)
+            dropped += ix_frame_dropped(pool->items[i]->pipe);
+    return dropped;
 }
 
 uint64_t ix_workers_capacity(void)

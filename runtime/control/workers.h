@@ -52,6 +52,8 @@ bool ix_workers_is_new(const struct ix_workers *pool, uint32_t worker);
 bool ix_workers_is_queued(const struct ix_workers *pool, uint32_t worker);
 int ix_workers_pid(const struct ix_workers *pool, uint32_t worker);
 uint64_t ix_workers_restarts(const struct ix_workers *pool);
+/* Frames to workers that found their queue full. */
+uint64_t ix_workers_dropped(const struct ix_workers *pool);
 /* Devices that one worker can hold: its descriptor limit less what it needs itself. */
 uint64_t ix_workers_capacity(void);
 /* … with another limit. */

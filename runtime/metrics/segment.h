@@ -205,6 +205,10 @@ struct ix_segment {
     uint64_t cpu_ns;    /* user + system CPU of the process, updated about once a second */
     uint64_t alive_ns;  /* monotonic instant of that update */
     uint64_t lua_bytes; /* memory of the Lua state */
+    uint64_t
+        wait_ns; /* time in which the process wanted a CPU and had none; 0 where the kernel doesn't say */
+    uint64_t frames_dropped; /* to the controller, because the queue was full; of all epochs */
+    uint64_t log_dropped;    /* lines left out, of all epochs */
     uint32_t rows_used;
     uint32_t custom_used;
     uint32_t

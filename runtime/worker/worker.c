@@ -23,6 +23,7 @@
 
 struct worker {
     struct ix_loop *loop;
+    uint64_t frames_dropped, log_dropped;       /* of this process, as the segment has them */
     struct ix_pipe *pipe;                       /* NULL: inside of another process, … */
     const struct ix_worker_local_config *local; /* … and this is how it is used */
     struct ix_segment *segment;
@@ -155,6 +156,28 @@ static void on_subscription_ready(void *context, uint64_t ticket, int code, cons
     send_result(context, ticket, code, message, "", 0);
 }
 
+/* The second number: ns that it could have run and another process ran. */
+static uint64_t waited_for_cpu(void)
+{
+    unsigned long long ran, waited = 0;
+    FILE *file = fopen("/proc/self/schedstat", "re");
+    if (file && fscanf(file, "%llu %llu", &ran, &waited) != 2)
+        waited = 0;
+    if (file)
+        fclose(file);
+    return waited;
+}
+
+/* Of this process, added to what its predecessors had. */
+static void count_drops(struct worker *w)
+{
+    uint64_t frames = w->pipe ? ix_frame_dropped(w->pipe) : 0, lines = ix_log_dropped();
+    w->segment->frames_dropped += frames - w->frames_dropped;
+    w->segment->log_dropped += lines - w->log_dropped;
+    w->frames_dropped = frames;
+    w->log_dropped = lines;
+}
+
 static void housekeeping(struct ix_wheel_entry *entry, uint64_t now_ns)
 {
     struct worker *w = (struct worker *)((char *)entry - offsetof(struct worker, housekeeping));
@@ -165,6 +188,8 @@ static void housekeeping(struct ix_wheel_entry *entry, uint64_t now_ns)
     w->segment->busy_ns = ix_loop_busy_ns(w->loop);
     w->segment->alive_ns = now_ns;
     w->segment->lua_bytes = w->script ? ix_script_memory(w->script) : 0;
+    w->segment->wait_ns = waited_for_cpu();
+    count_drops(w);
     w->failures = 0;
     ix_log_flush(now_ns);
     ix_wheel_add(w->loop->wheel, &w->housekeeping, now_ns + HOUSEKEEPING_NS);
