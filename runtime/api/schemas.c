@@ -114,6 +114,7 @@ static const struct ix_property group[] = {
     {"connected", "integer", "Devices with a connection.", false},
     {"operation", "Operation?", "The last start, stop or dropout.", false},
     {"launch", "any", "Strategy and settings of the last start.", true},
+    {"advice", "string[]", "In the answer to a start: limits that devices run into, and what to do.", true},
 };
 
 static const struct ix_property dropout[] = {
@@ -160,6 +161,9 @@ static const struct ix_property stats[] = {
     {"workerRestarts", "integer", "Workers that died and were replaced.", true},
     {"loopBusy", "number", "0 to 1: the busiest worker's loop.", false},
     {"memoryBytes", "integer", "Resident memory of all processes.", false},
+    {"advice", "string[]",
+     "What devices run into, limits of this host or of the broker, and what to do about it, while it holds.",
+     false},
     {"broker", "string", "The broker that devices without one of their own use.", true},
 };
 

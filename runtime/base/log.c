@@ -20,6 +20,7 @@ struct pair {
     uint64_t pending; /* occurrences not yet written */
     unsigned pause;   /* windows between its lines: 1, 2, 4 … MAX_PAUSE while it goes on */
     unsigned waited;  /* windows since the last one */
+    unsigned calm;    /* windows without an occurrence */
 };
 
 static struct {
@@ -31,6 +32,8 @@ static struct {
     uint64_t swallowed, swallowed_ever;
     uint64_t window_ns;
     struct pair pairs[PAIRS];
+    ix_log_pair_sink *pair_sink;
+    void *pair_context;
     uint64_t unlisted; /* occurrences of pairs that found no place */
 } state = {.level = IX_LOG_INFO};
 
@@ -59,6 +62,12 @@ void ix_log_set_sink(ix_log_sink *sink, void *context)
 {
     state.sink = sink;
     state.context = context;
+}
+
+void ix_log_set_pair_sink(ix_log_pair_sink *sink, void *context)
+{
+    state.pair_sink = sink;
+    state.pair_context = context;
 }
 
 static void write_line(enum ix_log_level level, char *line)
@@ -111,9 +120,10 @@ void ix_log_always(enum ix_log_level level, const char *text)
     free(line);
 }
 
+/* That of the pair, or a place for it: a free one, else that of the pair that is calm for longest. NULL: none is. */
 static struct pair *find_pair(const char *group, const char *reason)
 {
-    struct pair *unused = NULL;
+    struct pair *unused = NULL, *calmest = NULL;
     for (size_t i = 0; i < PAIRS; i++) {
         struct pair *pair = &state.pairs[i];
         if (!pair->used)
@@ -121,7 +131,10 @@ static struct pair *find_pair(const char *group, const char *reason)
         else if (strncmp(pair->group, group, sizeof(pair->group) - 1) == 0 &&
                  strncmp(pair->reason, reason, sizeof(pair->reason) - 1) == 0)
             return pair;
+        else if (pair->pending == 0 && pair->calm > (calmest ? calmest->calm : 0))
+            calmest = pair;
     }
+    unused = unused ? unused : calmest;
     if (unused) {
         *unused = (struct pair){0};
         unused->pause = 1;
@@ -134,6 +147,10 @@ static struct pair *find_pair(const char *group, const char *reason)
 /* "group: reason", and how often if more than once. */
 static void write_pair(const struct pair *pair, uint64_t times)
 {
+    if (state.pair_sink) {
+        state.pair_sink(state.pair_context, pair->level, pair->group, pair->reason, times);
+        return;
+    }
     char line[512];
     int len = snprintf(line, sizeof(line), "%s: %s", pair->group, pair->reason);
     if (times > 1)
@@ -141,21 +158,27 @@ static void write_pair(const struct pair *pair, uint64_t times)
     write_line(pair->level, line);
 }
 
-void ix_log_repeat(enum ix_log_level level, const char *group, const char *reason)
+void ix_log_repeat_times(enum ix_log_level level, const char *group, const char *reason, uint64_t times)
 {
     if (level > state.level)
         return;
     struct pair *pair = find_pair(group, reason);
     if (!pair) {
-        state.unlisted++;
+        state.unlisted += times;
         return;
     }
     pair->level = level;
-    if (!pair->used && admit(level))
-        write_pair(pair, 1);
+    pair->calm = 0;
+    if (!pair->used && (state.pair_sink || admit(level)))
+        write_pair(pair, times);
     else
-        pair->pending++;
+        pair->pending += times;
     pair->used = true;
+}
+
+void ix_log_repeat(enum ix_log_level level, const char *group, const char *reason)
+{
+    ix_log_repeat_times(level, group, reason, 1);
 }
 
 uint64_t ix_log_dropped(void)
@@ -173,6 +196,19 @@ static void write_count(uint64_t *count, const char *what)
     write_line(IX_LOG_WARN, line);
 }
 
+static void flush_pair(struct pair *pair, bool last)
+{
+    pair->waited++;
+    if (pair->pending == 0) {
+        pair->used = ++pair->calm < MAX_PAUSE;
+    } else if (last || state.pair_sink || (pair->waited >= pair->pause && admit(pair->level))) {
+        write_pair(pair, pair->pending);
+        pair->pending = 0;
+        pair->waited = 0;
+        pair->pause = pair->pause < MAX_PAUSE ? 2 * pair->pause : MAX_PAUSE;
+    }
+}
+
 void ix_log_flush(uint64_t now_ns)
 {
     bool first = !state.limited;
@@ -183,16 +219,8 @@ void ix_log_flush(uint64_t now_ns)
     state.lines = 0;
     for (size_t i = 0; i < PAIRS; i++) {
         struct pair *pair = &state.pairs[i];
-        if (!pair->used)
-            continue;
-        if (pair->pending == 0)
-            pair->used = false; /* quiet for a window: its next occurrence is news again */
-        else if (now_ns == UINT64_MAX || (++pair->waited >= pair->pause && admit(pair->level))) {
-            write_pair(pair, pair->pending);
-            pair->pending = 0;
-            pair->waited = 0;
-            pair->pause = pair->pause < MAX_PAUSE ? 2 * pair->pause : MAX_PAUSE;
-        }
+        if (pair->used)
+            flush_pair(pair, now_ns == UINT64_MAX);
     }
     write_count(&state.unlisted, "more messages of other groups or reasons");
     write_count(&state.swallowed, "more log lines left out (at most 10 a second are written)");

@@ -23,8 +23,16 @@ void ix_log(enum ix_log_level level, const char *format, ...) IX_PRINTF(2, 3);
 void ix_log_always(enum ix_log_level level, const char *text);
 
 /* One occurrence of `reason` for `group`. The first is logged at once; further ones of the pair are counted
- * and logged as one line by ix_log_flush, after 1 s, 2 s, 4 s and so on up to 32 s while it goes on. */
+ * and logged as one line by ix_log_flush, after 1 s, 2 s, 4 s and so on up to 32 s while it goes on. After 32 s without
+ * one, the next is news again. */
 void ix_log_repeat(enum ix_log_level level, const char *group, const char *reason);
+/* … that came so many times. */
+void ix_log_repeat_times(enum ix_log_level level, const char *group, const char *reason, uint64_t times);
+/* Where pairs go instead: once at the first, then once a second with how often. For a worker: its controller makes one
+ * line of those of all workers. NULL: they become lines here. */
+typedef void ix_log_pair_sink(void *context, enum ix_log_level level, const char *group, const char *reason,
+                              uint64_t times);
+void ix_log_set_pair_sink(ix_log_pair_sink *sink, void *context);
 
 /* Lines that the rate limit swallowed since the process began. */
 uint64_t ix_log_dropped(void);

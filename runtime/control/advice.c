@@ -61,8 +61,15 @@ static char *about_memory(const struct ix_limits_of_host *host, uint64_t connect
         (ull)connected, (ull)(host->memory == UINT64_MAX ? 0 : host->memory >> 20));
 }
 
-static char *about_broker(uint64_t connected)
+static char *about_broker(const struct ix_limits_of_host *host, uint64_t connected, bool embedded)
 {
+    if (embedded)
+        return ix_asprintf("the embedded broker lets nobody more in at %llu connections, and ends what "
+                           "comes: it may have %llu "
+                           "descriptors open. Raise the limit with sudo prlimit --pid $$ --nofile=N:N before "
+                           "iotix starts, or "
+                           "spread the devices over brokers of your own with --broker HOST:PORT,HOST:PORT",
+                           (ull)connected, (ull)host->files);
     return ix_asprintf(
         "the broker lets nobody more in at %llu connections, and ends what comes: it is at a limit of its "
         "own. Look at its max_connections and open files (prlimit --pid $(pidof mosquitto) --nofile=N:N), "
@@ -76,50 +83,81 @@ static bool broker_is_full(struct ix_advice *advice, const struct ix_totals *all
     static const char *const endings[] = {"connection reset",   "connection closed by the server",
                                           "server unavailable", "server busy",
                                           "quota exceeded",     "connection rate exceeded"};
-    uint64_t ended = 0, failed = all->counters[IX_C_CONNECT_FAILED] + all->counters[IX_C_REFUSED];
+    uint64_t ended = 0, lost = all->counters[IX_C_CONNECTION_LOST], accepted = all->counters[IX_C_CONNECTED];
+    uint64_t failed = all->counters[IX_C_CONNECT_FAILED] + all->counters[IX_C_REFUSED];
     for (size_t i = 0; i < IX_ARRAY_LEN(endings); i++)
         ended += reasons_with(all, endings[i]);
-    ended = ended > all->counters[IX_C_CONNECTION_LOST] ? ended - all->counters[IX_C_CONNECTION_LOST] : 0;
+    /* Attempts that ended so: without those that were connected before. */
+    ended = ended > lost ? ended - lost : 0;
     ended = ended < failed ? ended : failed;
-    uint64_t accepted = all->counters[IX_C_CONNECTED];
-    bool stuck = all->connected > 0 && accepted == advice->connected_before && ended > advice->failed_before;
+    uint64_t more = ended > advice->before[IX_ADVICE_BROKER] ? ended - advice->before[IX_ADVICE_BROKER] : 0;
+    bool stuck = all->connected > 0 && accepted == advice->connected_before && more > 0;
     advice->stuck = stuck ? advice->stuck + 1 : 0;
     advice->connected_before = accepted;
-    advice->failed_before = ended;
+    advice->before[IX_ADVICE_BROKER] = ended;
     return advice->stuck >= STUCK_LOOKS && ended >= TURNED_AWAY;
 }
 
 static void give(struct ix_advice *advice, enum ix_advice_kind kind, char *line, char **text)
 {
-    advice->given[kind] = true;
+    advice->lines[kind] = line;
     ix_log(IX_LOG_WARN, "%s", line);
+    if (!text)
+        return;
     char *both = *text ? ix_asprintf("%s\n%s", *text, line) : ix_strdup(line);
     free(*text);
     *text = both;
-    free(line);
+}
+
+/* What did not happen for long is over: if it comes back, it is news. */
+static void forget(struct ix_advice *advice, enum ix_advice_kind kind)
+{
+    if (!advice->lines[kind] || !advice->forget_after || ++advice->calm[kind] < advice->forget_after)
+        return;
+    free(advice->lines[kind]);
+    advice->lines[kind] = NULL;
+}
+
+static bool grew(struct ix_advice *advice, enum ix_advice_kind kind, uint64_t count)
+{
+    bool more = count > advice->before[kind];
+    advice->before[kind] = count;
+    return more;
 }
 
 void ix_advice_look(struct ix_advice *advice, const struct ix_totals *all, const struct ix_target *targets,
                     size_t target_count, char **text)
 {
     bool found[IX_ADVICE_COUNT] = {
-        [IX_ADVICE_PORTS] = reasons_with(all, "no free source port") > 0,
-        [IX_ADVICE_FILES] = reasons_with(all, "too many open files") > 0,
-        [IX_ADVICE_MEMORY] = reasons_with(all, "out of memory") > 0,
+        [IX_ADVICE_PORTS] = grew(advice, IX_ADVICE_PORTS, reasons_with(all, "no free source port")),
+        [IX_ADVICE_FILES] = grew(advice, IX_ADVICE_FILES, reasons_with(all, "too many open files")),
+        [IX_ADVICE_MEMORY] = grew(advice, IX_ADVICE_MEMORY, reasons_with(all, "out of memory")),
         [IX_ADVICE_BROKER] = broker_is_full(advice, all),
     };
     uint64_t connected = all->connected > 0 ? (uint64_t)all->connected : 0;
     struct ix_limits_of_host host = {0};
     for (int kind = 0; kind < IX_ADVICE_COUNT; kind++) {
-        if (!found[kind] || advice->given[kind])
+        if (!found[kind]) {
+            forget(advice, (enum ix_advice_kind)kind);
+            continue;
+        }
+        advice->calm[kind] = 0;
+        if (advice->lines[kind])
             continue;
         if (!host.files)
             ix_limits_read(&host);
         give(advice, (enum ix_advice_kind)kind,
-             kind == IX_ADVICE_PORTS    ? about_ports(&host, targets, target_count, connected)
-             : kind == IX_ADVICE_FILES  ? about_files(&host, connected)
-             : kind == IX_ADVICE_MEMORY ? about_memory(&host, connected)
-                                        : about_broker(connected),
+             kind == IX_ADVICE_PORTS   ? about_ports(&host, targets, target_count, connected)
+             : kind == IX_ADVICE_FILES ? about_files(&host, connected)
+             : kind == IX_ADVICE_MEMORY
+                 ? about_memory(&host, connected)
+                 : about_broker(&host, connected, advice->embedded && connected >= host.files / 2),
              text);
     }
+}
+
+void ix_advice_deinit(struct ix_advice *advice)
+{
+    for (int kind = 0; kind < IX_ADVICE_COUNT; kind++)
+        free(advice->lines[kind]);
 }

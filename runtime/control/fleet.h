@@ -5,6 +5,7 @@
 #ifndef IX_CONTROL_FLEET_H
 #define IX_CONTROL_FLEET_H
 
+#include "control/limits.h"
 #include "control/memory.h"
 #include "control/snapshot.h"
 #include "control/workers.h"
@@ -146,6 +147,9 @@ bool ix_fleet_frame(struct ix_fleet *fleet, uint32_t worker, uint8_t type, struc
 
 /* All counters of the moment. */
 void ix_fleet_snapshot(struct ix_fleet *fleet, struct ix_snapshot *snapshot);
+/* What the devices placed so far will feel of the limits of this host and of an embedded broker; the caller frees it
+ * with ix_shortages_free. Each was logged when it arose. */
+size_t ix_fleet_shortages(const struct ix_fleet *fleet, struct ix_shortage out[IX_SHORT_COUNT]);
 /* Sums of one group (NULL: all) without histograms: cheap enough for polling. */
 void ix_fleet_counts(struct ix_fleet *fleet, const char *group, struct ix_totals *totals);
 

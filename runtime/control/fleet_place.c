@@ -79,6 +79,11 @@ static int check_room(struct ix_fleet *fleet, const struct group *g, uint64_t de
     return code;
 }
 
+size_t ix_fleet_shortages(const struct ix_fleet *fleet, struct ix_shortage out[IX_SHORT_COUNT])
+{
+    return fleet->host.files ? ix_limits_felt(&fleet->host, &fleet->demand, out) : 0;
+}
+
 /* Devices of one worker. A dry run goes on where this host's limit does not suffice, and says so in the end. */
 static uint64_t capacity_of(const struct ix_fleet *fleet, uint64_t devices)
 {
@@ -210,7 +215,7 @@ void ix_fleet_unplace(struct ix_fleet *fleet, struct group *g)
     demand->memory_kernel -= devices * g->device_memory.kernel;
     demand->memory_broker -= devices * g->device_memory.broker;
     if (demand->devices == 0)
-        fleet->host.files = 0; /* what the host has is looked at anew */
+        fleet->host.files = 0, fleet->warned = 0, demand->embedded = false; /* all is looked at anew */
     g->placed = false;
     set_pace(fleet);
 }

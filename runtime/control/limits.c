@@ -276,16 +276,28 @@ void ix_shortages_free(struct ix_shortage *shortages, size_t count)
     }
 }
 
+size_t ix_limits_felt(const struct ix_limits_of_host *host, const struct ix_demand *demand,
+                      struct ix_shortage out[IX_SHORT_COUNT])
+{
+    struct ix_shortage all[IX_SHORT_COUNT];
+    size_t count = ix_limits_check(host, demand, all), felt = 0;
+    for (size_t i = 0; i < count; i++)
+        if (all[i].kind == IX_SHORT_BROKER || (all[i].kind == IX_SHORT_ALL_FILES && !all[i].hard))
+            out[felt++] = all[i];
+        else
+            ix_shortages_free(&all[i], 1);
+    return felt;
+}
+
 void ix_limits_warn(const struct ix_limits_of_host *host, const struct ix_demand *demand, unsigned *warned)
 {
     struct ix_shortage shortages[IX_SHORT_COUNT];
-    size_t count = ix_limits_check(host, demand, shortages);
+    size_t count = ix_limits_felt(host, demand, shortages);
     for (size_t i = 0; i < count; i++) {
         const struct ix_shortage *s = &shortages[i];
-        bool felt = s->kind == IX_SHORT_BROKER || (s->kind == IX_SHORT_ALL_FILES && !s->hard);
-        if (felt && !(*warned & 1u << s->kind))
+        if (!(*warned & 1u << s->kind))
             ix_log(IX_LOG_WARN, "%s; to lift it: %s", s->text, s->cure);
-        *warned |= felt ? 1u << s->kind : 0;
+        *warned |= 1u << s->kind;
     }
     ix_shortages_free(shortages, count);
 }

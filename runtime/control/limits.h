@@ -64,8 +64,11 @@ uint64_t ix_limits_workers(const struct ix_limits_of_host *host, uint64_t device
 size_t ix_limits_check(const struct ix_limits_of_host *host, const struct ix_demand *demand,
                        struct ix_shortage out[IX_SHORT_COUNT]);
 void ix_shortages_free(struct ix_shortage *shortages, size_t count);
-/* Logs shortages that don't keep devices from starting, but will be felt: of the embedded broker, and of the host's
- * descriptors under root. Each once: *warned has a bit for each kind. */
+/* Only those that don't keep devices from starting, but will be felt: of the embedded broker, and of the host's
+ * descriptors under root. */
+size_t ix_limits_felt(const struct ix_limits_of_host *host, const struct ix_demand *demand,
+                      struct ix_shortage out[IX_SHORT_COUNT]);
+/* Logs them. Each once: *warned has a bit for each kind. */
 void ix_limits_warn(const struct ix_limits_of_host *host, const struct ix_demand *demand, unsigned *warned);
 /* Logs a shortage of ports, if there is one: connections will fail. */
 void ix_limits_warn_of_ports(const struct ix_demand *demand);

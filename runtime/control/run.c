@@ -440,6 +440,7 @@ static void run_deinit(struct ix_run *run)
     ix_script_free(run->script);
     run->script = NULL; /* the loop may still have answers for it */
     ix_brokers_deinit(&run->brokers);
+    ix_advice_deinit(&run->advice);
     ix_run_observers_free(run);
     ix_run_ledger_free(run);
     uv_close((uv_handle_t *)&run->sigint, NULL);

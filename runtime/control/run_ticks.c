@@ -77,6 +77,7 @@ static void look(struct ix_run *run, uint64_t now_ns)
 
 static void advise(struct ix_run *run)
 {
+    run->advice.embedded = run->brokers.is_embedded;
     if (!run->config.plan)
         ix_advice_look(&run->advice, &run->now.all, run->brokers.targets, run->brokers.target_count,
                        &run->result.advice);

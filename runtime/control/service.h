@@ -87,7 +87,8 @@ json_t *ix_service_health(struct ix_service *service);
 /* GET /api/v1/stats: deviceCount runningDeviceCount groupCount modelCount uptimeSeconds messagesSent
  * messagesReceived bytesSent bytesReceived byStatus{} connected rates{messagesSent messagesReceived bytesSent
  * connects errors: per second, over the last one} latencyMs{p50 p95 p99 max} latenessMs{…} (of the last 5 s; null
- * without samples) workers workerRestarts loopBusy memoryBytes broker. Made once a second; costs nothing to ask. */
+ * without samples) workers workerRestarts loopBusy memoryBytes broker, advice[]: sentences on what
+ * devices run into (limits of this host and of the broker) and what to do, while it holds. Made once a second; costs nothing to ask. */
 json_t *ix_service_stats(struct ix_service *service);
 /* All counters, taken anew if the last take is older than 200 ms; valid until the loop goes on. */
 const struct ix_snapshot *ix_service_snapshot(struct ix_service *service);

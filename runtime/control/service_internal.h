@@ -6,6 +6,7 @@
 #define IX_CONTROL_SERVICE_INTERNAL_H
 
 #include "base/random.h"
+#include "control/advice.h"
 #include "control/brokers.h"
 #include "control/fleet.h"
 #include "control/models.h"
@@ -182,6 +183,7 @@ struct ix_service {
     uint64_t busy_at_ns;
     double loop_busy, own_loop_busy;
     uint64_t memory;
+    struct ix_advice advice;
 
     struct ix_service_listener *listeners;
     bool telling;
@@ -325,6 +327,8 @@ json_t *ix_service_time(int64_t wall_ms); /* ISO-8601, null for 0 */
 
 void ix_service_stats_begin(struct ix_service *service);
 void ix_service_stats_end(struct ix_service *service);
+/* Sentences: what devices run into now, or will, and what to do about it. */
+json_t *ix_service_advice(const struct ix_service *service);
 void ix_service_feed_begin(struct ix_service *service);
 void ix_service_feed_end(struct ix_service *service);
 void ix_service_tell(struct ix_service *service, const char *event, const json_t *data);

@@ -71,6 +71,10 @@ static int create(struct ix_service *service, struct service_group *g, struct pl
         .sources = &sources,
         .device_memory = ix_memory_of_device(p->found.model, ix_broker_is_here(&p->targets[0])),
         .broker_is_here = ix_broker_is_here(&p->targets[0]),
+        .broker_is_embedded =
+            service->brokers.is_embedded &&
+            ix_brokers_is_shared(&service->brokers, p->found.model,
+                                 json_string_value(json_object_get(g->connection, "broker"))),
         .tags = "",
         .label = g->hidden ? "single" : NULL,
         .is_hidden = g->hidden,

@@ -183,6 +183,16 @@ static json_t *view_after(struct ix_service *service, struct service_group *g, c
     return view;
 }
 
+static json_t *view_started(struct ix_service *service, struct service_group *g, json_int_t devices)
+{
+    json_t *view = view_after(service, g, "started", "devicesStarted", devices);
+    json_t *advice = ix_service_advice(service);
+    if (json_array_size(advice))
+        json_object_set(view, "advice", advice);
+    json_decref(advice);
+    return view;
+}
+
 static void on_start_kept(struct wait *w, int code, json_t *unused, const char *message)
 {
     (void)unused;
@@ -192,7 +202,7 @@ static void on_start_kept(struct wait *w, int code, json_t *unused, const char *
     else if (!g)
         ix_service_refuse_text(w, IX_FAILURE_UNKNOWN, "the group was deleted meanwhile");
     else if (json_object_get(w->body, "strategy"))
-        ix_service_answer(w, view_after(w->service, g, "started", "devicesStarted", (json_int_t)w->number));
+        ix_service_answer(w, view_started(w->service, g, (json_int_t)w->number));
     else
         ix_service_answer(w, view_after(w->service, g, "stopped", "devicesStopped", (json_int_t)w->number));
 }

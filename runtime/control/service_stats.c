@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define ADVICE_HOLDS_S 120 /* devices back off for less: what did not happen again meanwhile is over */
+
 /* Errors of connections and messages, for the rate. */
 static const enum ix_counter errors[] = {
     IX_C_LOST,         IX_C_REFUSED, IX_C_CONNECT_FAILED, IX_C_CONNECTION_LOST, IX_C_NEVER_SENT_ERROR,
@@ -169,8 +171,34 @@ static void make_stats(struct ix_service *service)
                   "workerRestarts", (json_int_t)ix_workers_restarts(service->workers), "loopBusy",
                   service->loop_busy, "ownLoopBusy", service->own_loop_busy, "memoryBytes",
                   (json_int_t)service->memory, "broker", ix_service_broker(service));
+    json_object_set_new(own, "advice", ix_service_advice(service));
     json_object_update(service->stats, own);
     json_decref(own);
+}
+
+json_t *ix_service_advice(const struct ix_service *service)
+{
+    struct ix_shortage shortages[IX_SHORT_COUNT];
+    json_t *lines = json_array();
+    size_t count = service->fleet ? ix_fleet_shortages(service->fleet, shortages) : 0;
+    for (size_t i = 0; i < count; i++) {
+        char *line = ix_asprintf("%s; to lift it: %s", shortages[i].text, shortages[i].cure);
+        json_array_append_new(lines, json_string(line));
+        free(line);
+    }
+    ix_shortages_free(shortages, count);
+    for (int kind = 0; kind < IX_ADVICE_COUNT; kind++)
+        if (service->advice.lines[kind])
+            json_array_append_new(lines, json_string(service->advice.lines[kind]));
+    return lines;
+}
+
+static void advise(struct ix_service *service)
+{
+    service->advice.embedded = service->brokers.is_embedded;
+    service->advice.forget_after = ADVICE_HOLDS_S;
+    ix_advice_look(&service->advice, &service->now.all, service->brokers.targets,
+                   service->brokers.target_count, NULL);
 }
 
 static void take(struct ix_service *service)
@@ -185,6 +213,7 @@ static void on_tick(struct ix_wheel_entry *entry, uint64_t now_ns)
     note_load(service);
     note_memory(service);
     note_figures(service);
+    advise(service);
     make_stats(service);
     ix_log_flush(now_ns);
     ix_service_tell(service, "stats", service->stats);

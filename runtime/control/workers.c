@@ -201,6 +201,17 @@ static void on_up_hello(struct worker *w, struct ix_reader *in)
     pool->events.ready(pool->context, w->id);
 }
 
+static void on_up_repeat(struct ix_reader *in)
+{
+    enum ix_log_level level = ix_read_u8(in);
+    char *group = ix_read_str(in), *reason = ix_read_str(in);
+    uint64_t times = ix_read_u64(in);
+    if (!in->bad && level <= IX_LOG_DEBUG)
+        ix_log_repeat_times(level, group, reason, times);
+    free(group);
+    free(reason);
+}
+
 static void on_frame(void *context, uint8_t type, const void *payload, size_t len)
 {
     struct worker *w = context;
@@ -215,6 +226,8 @@ static void on_frame(void *context, uint8_t type, const void *payload, size_t le
         if (level <= IX_LOG_DEBUG)
             ix_log(level, "%s", line);
         free(line);
+    } else if (type == IX_UP_REPEAT) {
+        on_up_repeat(&in);
     } else if (type == IX_UP_FATAL) {
         int code = -(int)ix_read_u32(&in);
         char *message = ix_read_str(&in);

@@ -36,6 +36,7 @@ enum ix_wire_up {                  /* worker → controller */
                                        */
                   IX_UP_MESSAGE, /* u64 id, u64 at_ns, u8 qos, u8 retain, u8 dup, str topic, bytes payload */
                   IX_UP_DRAINED, /* nothing */
+                  IX_UP_REPEAT,  /* u8 level, str group, str reason, u64 times: ix_log_repeat_times */
                   IX_UP_FATAL,   /* u32 code, str message: the worker can't work and ends */
 };
 

@@ -92,6 +92,20 @@ static void log_sink(void *context, enum ix_log_level level, const char *line)
     ix_buf_deinit(&out);
 }
 
+static void pair_sink(void *context, enum ix_log_level level, const char *group, const char *reason,
+                      uint64_t times)
+{
+    struct worker *w = context;
+    struct ix_buf out;
+    ix_buf_init(&out, 64 << 10);
+    ix_pack_u8(&out, (uint8_t)level);
+    ix_pack_str(&out, group);
+    ix_pack_str(&out, reason);
+    ix_pack_u64(&out, times);
+    send_buffer(w, IX_UP_REPEAT, &out);
+    ix_buf_deinit(&out);
+}
+
 static bool on_device_error(void *context, const char *group, uint64_t index, const char *message)
 {
     struct worker *w = context;
@@ -285,6 +299,7 @@ static int on_hello(struct worker *w, struct ix_reader *in, struct ix_error *err
         w->loop->clock.wall_offset_ns = w->hello.wall_offset_ns;
         ix_log_set_level(w->hello.log_level);
         ix_log_set_sink(log_sink, w);
+        ix_log_set_pair_sink(pair_sink, w);
     }
     if (w->hello.role == IX_WORKER_OBSERVER) {
         static const struct ix_observer_events events = {on_subscription_ready, on_observed, on_arrived};
@@ -603,6 +618,7 @@ int ix_worker_main(int argc, char **argv)
     ix_loop_run(&loop);
 
     ix_log_set_sink(NULL, NULL);
+    ix_log_set_pair_sink(NULL, NULL);
     release(&w);
     ix_pipe_free(w.pipe);
     loop.turn_counter = &loop.own_turns;

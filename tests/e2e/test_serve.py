@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -9,6 +10,7 @@ import sqlite3
 import time
 
 import pytest
+import requests
 
 from helpers import Run, alive, brokers, wait_until, workers
 from rest import SENSOR, Service, problem, serving
@@ -33,8 +35,8 @@ def serve(tmp_path):
     """serve(*arguments) runs `iotix serve` as it is."""
     started = []
 
-    def start(*arguments, env=None):
-        started.append(Run(["serve", *arguments], tmp_path, env))
+    def start(*arguments, env=None, limits=None):
+        started.append(Run(["serve", *arguments], tmp_path, env, limits))
         return started[-1]
 
     yield start
@@ -123,6 +125,31 @@ def test_the_embedded_broker_comes_back(serve):
     found = wait_until(lambda: brokers(run.pid), 20, "the broker")
     os.kill(found[0], signal.SIGKILL)
     run.wait_for(rf"embedded broker is back on port {port}", 60)
+
+
+def test_more_devices_than_the_embedded_broker_holds(serve):
+    """What happens and what to do is in the start's answer, in the log and the figures; the log does not go on and on."""
+    run = serve("--ephemeral", "--port", "0", "--broker", "embedded",
+                limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)))
+    url = run.wait_for(r"http://[\d.]+:\d+").group()
+    body = {"modelId": "temperature-sensor-v1", "count": 200, "groupId": "many"}
+    assert requests.post(f"{url}/api/v1/groups", json=body, timeout=20).status_code == 201
+    started = requests.post(f"{url}/api/v1/groups/many/start", timeout=20).json()
+    assert started["devicesStarted"] == 200
+    assert re.search(r"200 clients are more than the embedded broker can hold: \d+.*--nofile=", started["advice"][0])
+    run.wait_for(r"200 clients are more than the embedded broker can hold")
+    run.wait_for(r"the embedded broker lets nobody more in at \d+ connections.*may have 100 descriptors.*--nofile", 60)
+
+    def advice():
+        return requests.get(f"{url}/api/v1/stats", timeout=20).json()["advice"]
+
+    assert wait_until(lambda: len(advice()) == 2 and advice(), 20, "the advice")[1].startswith("the embedded broker lets")
+    run.wait_for(r"\(×\d{3,}\)", 60)
+    repeated = [line for line in run.err.splitlines() if "many: connection" in line]
+    assert len(repeated) <= 20, run.err
+    assert sum("lets nobody more in" in line for line in run.err.splitlines()) == 1
+    assert requests.delete(f"{url}/api/v1/groups/many", timeout=60).status_code == 204
+    wait_until(lambda: not any("200 clients" in line for line in advice()), 20, "the advice to go with the group")
 
 
 def test_a_worker_that_dies_again_and_again(service_of):

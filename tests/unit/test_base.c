@@ -317,15 +317,29 @@ static void test_log(void **state)
         ix_log_flush(now += IX_S);
     }
     assert_number(line_count(&lines), 3);
-    ix_log_flush(now += 1 * IX_S);
-    ix_log_flush(now += IX_S); /* a quiet second: forgotten */
+    ix_buf_clear(&lines);
+    for (int second = 0; second < 64; second++) { /* … with pauses, too */
+        if (second % 4 == 0)
+            ix_log_repeat(IX_LOG_WARN, "sensors", "connection refused");
+        ix_log_flush(now += IX_S);
+    }
+    assert_in_range(line_count(&lines), 2, 4);
+    for (int second = 0; second < 64; second++) /* quiet for long: forgotten */
+        ix_log_flush(now += IX_S);
     ix_buf_clear(&lines);
     ix_log_repeat(IX_LOG_WARN, "sensors", "connection refused");
     assert_string_equal(ix_buf_cstr(&lines), "1 sensors: connection refused\n");
 
+    ix_buf_clear(&lines);
+    ix_log_repeat_times(IX_LOG_WARN, "sensors", "connection refused", 3); /* of another process */
+    for (int second = 0; second < 2; second++)
+        ix_log_flush(now += IX_S);
+    assert_string_equal(ix_buf_cstr(&lines), "1 sensors: connection refused (\xc3\x97"
+                                             "3)\n");
+
     /* More pairs than lines and places: every occurrence is accounted for in the end. */
-    ix_log_flush(now += 10 * IX_S);
-    ix_log_flush(now += IX_S);
+    for (int second = 0; second < 64; second++)
+        ix_log_flush(now += IX_S);
     ix_buf_clear(&lines);
     for (int i = 0; i < 100; i++) {
         char group[16];

@@ -102,6 +102,7 @@ export function Overview() {
   return html`
     <${Head} title="Overview" actions=${spans} />
     <div class="stack">
+      ${(stats.advice || []).map((line) => html`<p key=${line} class="note-box" role="note">${line}</p>`)}
       <${Figures} stats=${stats} />
       ${stats.deviceCount === 0
         ? html`<${Empty} icon="groups" title="No devices yet" actions=${html`
