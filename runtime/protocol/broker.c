@@ -305,6 +305,7 @@ static void try_connect(struct ix_broker *broker)
         fail(broker, "does not accept connections 5 s after its start");
         return;
     }
+    uv_timer_stop(&broker->timer); /* a second probe meanwhile would take the first one's handle */
     uv_ip4_addr("127.0.0.1", broker->port, &address);
     uv_tcp_init(&broker->loop->uv, &broker->probe);
     broker->probe.data = broker;

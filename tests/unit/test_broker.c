@@ -92,6 +92,40 @@ static void test_what_it_says_is_passed_on(void **state)
     assert_int_equal(broker_ready, 1);
 }
 
+/* Ports are chosen before mosquitto has them: others may be quicker, also several times in a row. */
+static void test_a_port_that_somebody_else_took_is_changed(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/iotix-broker.XXXXXX", program[64], tries[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(program, sizeof(program), "%s/mosquitto", folder);
+    snprintf(tries, sizeof(tries), "%s/tries", folder);
+    for (int taken = 1; taken <= 7; taken++) {
+        FILE *file = fopen(program, "w");
+        assert_non_null(file);
+        fprintf(file,
+                "#!/bin/sh\necho >>%s\n[ $(wc -l <%s) -gt %d ] && exec /usr/sbin/mosquitto \"$@\"\n"
+                "echo Error: Address already in use >&2\nexit 1\n",
+                tries, tries, taken);
+        fclose(file);
+        assert_int_equal(chmod(program, 0700), 0);
+        struct ix_broker_config config = {.program = program, .ready = on_broker_ready};
+        struct ix_error err;
+        broker_ready = 0;
+        broker_problem[0] = '\0';
+        assert_int_equal(ix_broker_start(&loop, &config, &broker, &err), 0);
+        wait_for(&broker_ready, 1);
+        assert_string_equal(broker_problem, "");
+        assert_true(ix_broker_probe("127.0.0.1", ix_broker_port(broker), 1000));
+        stop_broker();
+        run_for(50);
+        assert_int_equal(broker_ready, 1);
+        unlink(tries);
+    }
+    unlink(program);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 /* Is it allowed to take a descriptor from a child? Some containers forbid that. */
 static bool descriptors_can_be_taken(void)
 {
@@ -238,6 +272,7 @@ int main(int argc, char **argv)
         WITH_LOOP(test_a_taken_port_is_refused_at_once),
         WITH_LOOP(test_a_given_port_is_used),
         WITH_LOOP(test_what_it_says_is_passed_on),
+        WITH_LOOP(test_a_port_that_somebody_else_took_is_changed),
         WITH_LOOP(test_many_may_connect_at_once),
         WITH_LOOP(test_it_may_be_stopped_at_any_moment),
         WITH_LOOP(test_a_missing_mosquitto_says_what_to_install),
