@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import tempfile
 
 import pytest
 import requests
@@ -88,15 +89,21 @@ def service(tmp_path, broker):
     one.stop()
 
 
+def short_folder():
+    """For the browser's profile and its socket: a socket's path has 107 bytes, a test's own folder is too deep."""
+    parent = tempfile.gettempdir()
+    return tempfile.TemporaryDirectory(prefix="page-", dir=parent if len(parent) < 48 else "/tmp", ignore_cleanup_errors=True)
+
+
 @pytest.fixture
 def browse(service, tmp_path):
     """browse(SCENARIO, asked=f) runs a scenario; f answers the questions that it asks this side."""
     assert (LIBRARIES / "node_modules").is_dir(), "make browser fetches what drives the browser"
-    running = []
+    running, profiles = [], short_folder()
 
     def run(scenario, asked=None):
         environment = {**os.environ, "IOTIX_BROWSER": str(LIBRARIES), "PAGE_LIMIT_S": str(LIMIT - 10),
-                       "TMPDIR": str(tmp_path)}
+                       "TMPDIR": profiles.name}
         with open(tmp_path / "browser.log", "w+", encoding="utf-8") as errors:
             process = subprocess.Popen(["node", str(FOLDER / "drive.mjs"), scenario, service.address],
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
@@ -115,3 +122,4 @@ def browse(service, tmp_path):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+    profiles.cleanup()
