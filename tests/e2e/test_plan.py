@@ -54,8 +54,8 @@ def shortage(found, kind):
 
 @pytest.mark.parametrize("name, options", [
     ("quickstart", ["devices=600", "pace=5", "hold=4s"]),
-    ("reconnect-storm", []),
-    ("chaos", ["devices=300", "scale=0.01"]),
+    ("reconnect-storm", ["devices=300", "storms=2", "calm=4s"]),
+    ("chaos", ["devices=300", "scale=0.02"]),
     ("custom-generator", []),
     ("ecg-alert", []),
     ("custom-strategy", ["devices=300"]),
@@ -67,7 +67,7 @@ def test_the_run_measures_what_was_planned(name, options, plan, iotix, tmp_path)
     assert planned["followed"]["complete"] and planned["fits"], planned
     for attempt in range(3):  # a busy host may delay one run
         report = tmp_path / f"{attempt}.json"
-        iotix("run", SCENARIOS / f"{name}.lua", *arguments, "--out", f"json={report}", timeout=90)
+        iotix("run", SCENARIOS / f"{name}.lua", *arguments, "--out", f"json={report}", timeout=120)
         measured = json.loads(report.read_text())
         totals, seconds = measured["totals"]["counters"], measured["run"]["seconds"]
         pairs = {
@@ -81,7 +81,9 @@ def test_the_run_measures_what_was_planned(name, options, plan, iotix, tmp_path)
         }
         if name == "quickstart":  # connects at one pace for longer than a second: where seconds begin doesn't matter
             pairs["connects/s"] = (needs["connectsPerSecond"]["peak"], measured["peakConnectsPerSecond"])
-        wrong = {key: pair for key, pair in pairs.items() if not near(*pair)}
+        # What a second holds becomes less where a busy host makes the run longer; the sums stay.
+        slow = seconds > planned["followed"]["seconds"] * 1.1
+        wrong = {key: pair for key, pair in pairs.items() if not near(*pair, 0.4 if slow and "/s" in key else 0.1)}
         if not wrong:
             return
     raise AssertionError(f"planned and measured: {wrong}")
