@@ -293,7 +293,22 @@ static void put_host(struct ix_page *page, const json_t *host)
     ix_buf_char(page->out, '\n');
 }
 
-/* What was given on the command line or by the environment; all of them are in the JSON report. */
+/* A list of many brokers would fill the page. */
+static void put_setting_value(struct ix_buf *out, const json_t *value)
+{
+    enum { SHOWN = 60 };
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    size_t len = text ? strlen(text) : 0, cut = SHOWN;
+    while (len > SHOWN && cut && ((unsigned char)text[cut] & 0xc0) == 0x80)
+        cut--; /* not inside of a character */
+    if (len > SHOWN)
+        text[cut] = '\0';
+    ix_page_user_text(out, text ? text : "");
+    ix_buf_str(out, len > SHOWN ? "…" : "");
+    free(text);
+}
+
+/* What was given on the command line or by the environment; all of them, whole, are in the JSON report. */
 static void put_settings(struct ix_page *page, const json_t *settings)
 {
     const char *name;
@@ -305,13 +320,11 @@ static void put_settings(struct ix_page *page, const json_t *settings)
         if (!origin || (strcmp(origin, "command line") != 0 && strcmp(origin, "environment") != 0) ||
             strncmp(name, "limit.", 6) == 0 || strcmp(name, "seed") == 0)
             continue;
-        char *text = json_dumps(json_object_get(setting, "value"), JSON_ENCODE_ANY | JSON_COMPACT);
         ix_page_label(page, any ? "" : "settings");
         ix_page_user_text(page->out, name);
         ix_buf_char(page->out, ' ');
-        ix_page_user_text(page->out, text ? text : "");
+        put_setting_value(page->out, json_object_get(setting, "value"));
         ix_buf_printf(page->out, "  (%s)\n", origin);
-        free(text);
         any = true;
     }
 }

@@ -233,6 +233,23 @@ static void test_summary_says_why_a_check_failed(void **state)
     ix_result_deinit(&r);
 }
 
+static void test_long_settings_do_not_fill_the_page(void **state)
+{
+    (void)state;
+    struct ix_result r;
+    ix_result_init(&r);
+    /* 59 bytes of quote and text, then a character of two: the cut may not go through it. */
+    r.settings = json_pack("{s:{s:s,s:s}}", "broker", "value",
+                           "0123456789012345678901234567890123456789012345678901234567é and more", "origin",
+                           "command line");
+    assert_non_null(r.settings);
+    ix_result_judge(&r, 0);
+    char *text = summary_of(&r, false);
+    expect_text(text, "broker \"0123456789012345678901234567890123456789012345678901234567…  (command line)");
+    free(text);
+    ix_result_deinit(&r);
+}
+
 static void test_hostile_names_cannot_move_the_cursor(void **state)
 {
     (void)state;
@@ -259,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_summary_of_a_run_that_did_nothing),
         cmocka_unit_test(test_summary_says_what_is_wrong_with_the_generator),
         cmocka_unit_test(test_summary_says_why_a_check_failed),
+        cmocka_unit_test(test_long_settings_do_not_fill_the_page),
         cmocka_unit_test(test_hostile_names_cannot_move_the_cursor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
