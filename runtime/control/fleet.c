@@ -103,10 +103,17 @@ static int check_collisions(const struct ix_fleet *fleet, const struct group *fr
     return 0;
 }
 
+bool ix_fleet_is_full(const struct ix_fleet *fleet)
+{
+    return fleet->group_count >= IX_SEGMENT_GROUPS - 1; /* one set is for removed ones */
+}
+
 int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config, struct ix_error *err)
 {
-    if (fleet->group_count == IX_SEGMENT_GROUPS - 1) /* one set is for removed ones */
-        return ix_fail(err, -ENOSPC, "at most %d groups can be at work at once", IX_SEGMENT_GROUPS - 1);
+    if (ix_fleet_is_full(fleet))
+        return ix_fail(err, -ENOSPC,
+                       "at most %d groups can be at work at once; put the devices into fewer groups",
+                       IX_SEGMENT_GROUPS - 1);
     const char *pattern = config->id_pattern ? config->id_pattern : "{groupId}-{index}";
     struct group *g = ix_calloc(1, sizeof *g);
     g->id = ix_strdup(config->id);

@@ -86,6 +86,8 @@ void ix_fleet_free(struct ix_fleet *fleet);
 
 /* -EEXIST: the id is taken, or its ids could collide with another group's. */
 int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config, struct ix_error *err);
+/* As many groups are at work as can be: the next ix_fleet_create fails with -ENOSPC. */
+bool ix_fleet_is_full(const struct ix_fleet *fleet);
 /* Adds devices behind the last one; `names` as above, of the new ones. What the
  * group was told last holds for them: those of a group that was launched start. */
 int ix_fleet_grow(struct ix_fleet *fleet, const char *group, uint64_t added, const char *names,

@@ -85,7 +85,9 @@ static void on_worker_frame(void *context, uint32_t worker, uint8_t type, struct
         on_device_failure(service, in);
     } else if (type == IX_UP_LATE_FAILURE) {
         char *group = ix_read_str(in), *message = ix_read_str(in);
-        ix_log(IX_LOG_ERROR, "group \"%s\": %s", group, message);
+        char *title = ix_service_group_title(service, group);
+        ix_log(IX_LOG_ERROR, "%s: %s", title, message);
+        free(title);
         free(group);
         free(message);
     } else if (type != IX_UP_EVENT) {

@@ -219,14 +219,19 @@ static void on_order_kept(struct wait *w, int code, json_t *unused, const char *
         ix_service_answer(w, json_incref(w->body));
 }
 
+/* The desired state, once workers have the order: the last one holds, whichever is answered first. */
+static void note_order(struct ix_service *service, const struct device_ref *ref, bool started)
+{
+    ix_service_group_order(ref->group, ref->index, started);
+    if (service->store)
+        ix_store_put_order(service->store, ref->group->id, (int64_t)ref->index, started);
+}
+
 /* The answer waits until the desired state is on the disk. */
-static void keep_order(struct wait *w, const struct device_ref *ref, bool started, json_t *view)
+static void answer_kept(struct wait *w, json_t *view)
 {
     json_decref(w->body);
     w->body = view;
-    ix_service_group_order(ref->group, ref->index, started);
-    if (w->service->store)
-        ix_store_put_order(w->service->store, ref->group->id, (int64_t)ref->index, started);
     ix_service_keep(w, on_order_kept);
 }
 
@@ -239,12 +244,14 @@ static void look_whether_connected(struct ix_wheel_entry *entry, uint64_t now_ns
     const struct ix_device_row *row = ix_fleet_row(w->service->fleet, w->group, w->index, NULL);
     bool connected = row && row->status == IX_D_RUNNING && row->link == IX_L_CONNECTED;
     bool failed = row && row->status == IX_D_ERROR && row->launch_sequence >= (uint64_t)w->number;
-    if (!connected && !failed && now_ns < w->until_ns) {
+    bool stopped =
+        row && (row->status == IX_D_STOPPED || row->status == IX_D_STOPPING); /* by somebody else */
+    if (!connected && !failed && !stopped && now_ns < w->until_ns) {
         ix_wheel_add(w->service->loop->wheel, &w->timer, now_ns + LOOK_NS);
         return;
     }
     json_t *view = ix_service_view_device(w->service, &ref);
-    if (!connected && !failed) { /* it goes on trying */
+    if (!connected && !failed && !stopped) { /* it goes on trying */
         const char *why = json_string_value(json_object_get(view, "errorMessage"));
         char *text =
             ix_asprintf("not connected after 10 s%s%s; it goes on trying", why ? ": " : "", why ? why : "");
@@ -252,7 +259,7 @@ static void look_whether_connected(struct ix_wheel_entry *entry, uint64_t now_ns
         json_object_set_new(view, "errorMessage", json_string(text));
         free(text);
     }
-    keep_order(w, &ref, true, view);
+    answer_kept(w, view);
 }
 
 static void on_start_ordered(struct wait *w, int code, json_t *result, const char *message)
@@ -265,6 +272,7 @@ static void on_start_ordered(struct wait *w, int code, json_t *result, const cha
     }
     if (!still_there(w, &ref))
         return;
+    note_order(w->service, &ref, true);
     w->then = NULL;
     w->until_ns = ix_clock_now(&w->service->loop->clock) + CONNECT_NS;
     w->timer.fire = look_whether_connected;
@@ -313,16 +321,20 @@ static void look_whether_stopped(struct ix_wheel_entry *entry, uint64_t now_ns)
     }
     json_t *view = ix_service_view_device(w->service, &ref);
     json_object_set_new(view, "status", json_string("stopped"));
-    keep_order(w, &ref, false, view);
+    answer_kept(w, view);
 }
 
 static void on_stop_ordered(struct wait *w, int code, json_t *result, const char *message)
 {
+    struct device_ref ref;
     json_decref(result);
     if (code < 0) {
         ix_service_refuse_text(w, ix_service_kind(code), message);
         return;
     }
+    if (!still_there(w, &ref))
+        return;
+    note_order(w->service, &ref, false);
     uint64_t now = ix_clock_now(&w->service->loop->clock);
     w->then = NULL;
     w->until_ns = now + STOP_NS;
@@ -351,7 +363,10 @@ void ix_service_device_stop(struct ix_service *service, const char *id, ix_servi
 static void on_device_removed(struct wait *w, int code, json_t *result, const char *message)
 {
     (void)code, (void)message;
+    struct service_group *g = ix_service_find_group(w->service, w->group);
     json_decref(result);
+    if (g && g->hidden && !g->busy && ix_service_alive(g) == 0)
+        ix_service_drop_empty(w->service, g);
     ix_service_answer(w, NULL);
 }
 

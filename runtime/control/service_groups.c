@@ -249,6 +249,25 @@ void ix_service_drop_group(struct ix_service *service, struct service_group *g)
     free_group(g);
 }
 
+void ix_service_drop_empty(struct ix_service *service, struct service_group *g)
+{
+    struct ix_error err;
+    if (g->at_work)
+        ix_fleet_remove(service->fleet, g->id, 0, &err);
+    if (service->store) {
+        ix_store_delete_group(service->store, g->id);
+        ix_store_commit(service->store, NULL, NULL);
+    }
+    ix_service_drop_group(service, g);
+}
+
+char *ix_service_group_title(const struct ix_service *service, const char *id)
+{
+    const struct service_group *g = ix_service_find_group(service, id);
+    return g && g->hidden ? ix_asprintf("single devices of model \"%s\"", g->model)
+                          : ix_asprintf("group \"%s\"", id);
+}
+
 void ix_service_groups_free(struct ix_service *service)
 {
     while (service->groups)

@@ -250,6 +250,10 @@ struct service_group *ix_service_need_group(struct ix_service *service, const ch
 struct service_group *ix_service_add_group(struct ix_service *service, const struct ix_store_group *g,
                                            struct ix_error *err);
 void ix_service_drop_group(struct ix_service *service, struct service_group *g);
+/* A hidden group whose last device is gone takes no place any longer: not at work, nor in the store. */
+void ix_service_drop_empty(struct ix_service *service, struct service_group *g);
+/* How a group is called in messages: "group "x"", or whose single devices a hidden one has; the caller frees it. */
+char *ix_service_group_title(const struct ix_service *service, const char *id);
 void ix_service_groups_free(struct ix_service *service);
 void ix_service_group_joined(struct ix_service *service, struct service_group *g, const char *name,
                              int64_t created_ms);

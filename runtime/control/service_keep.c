@@ -152,6 +152,12 @@ int ix_service_open_store(struct ix_service *service, struct ix_error *err)
         if (code == 0)
             code = ix_store_read(service->store, &again, err);
     }
+    struct service_group *next;
+    for (struct service_group *g = code == 0 ? service->groups : NULL; g; g = next) {
+        next = g->next;
+        if (g->hidden && ix_service_alive(g) == 0) /* killed before it was dropped */
+            ix_service_drop_empty(service, g);
+    }
     if (code == 0 && service->seed == 0) {
         char text[24];
         service->seed = ix_random_system() | 1;
@@ -172,9 +178,11 @@ static void on_order_placed(struct wait *w, int code, json_t *unused, const char
     struct ix_service *service = w->service;
     struct service_group *g = ix_service_find_group(service, w->group);
     struct ix_error err;
-    if (code < 0)
-        ix_log(IX_LOG_ERROR, "devices of group \"%s\" that ran can't be started again: %s", w->group,
-               message);
+    if (code < 0) {
+        char *title = ix_service_group_title(service, w->group);
+        ix_log(IX_LOG_ERROR, "%s: what ran can't be started again: %s", title, message);
+        free(title);
+    }
     if (code == 0 && g && g->state == IX_STORE_STARTED && g->launch) {
         struct ix_strategy_spec spec = ix_service_strategy_spec(g->launch, false);
         if (ix_fleet_launch(service->fleet, g->id, &spec, 0, &err) < 0)

@@ -50,6 +50,30 @@ static char *names_of(const struct service_group *g)
     return text;
 }
 
+/* None of its devices runs, or is about to. */
+static bool is_idle(struct ix_service *service, const struct service_group *g)
+{
+    struct ix_totals now;
+    if (!g->at_work || g->busy || g->leaving || g->state == IX_STORE_STARTED)
+        return false;
+    for (size_t i = 0; i < g->order_count; i++)
+        if (g->orders[i].started)
+            return false;
+    ix_fleet_counts(service->fleet, g->id, &now);
+    return now.by_status[IX_D_STARTING] + now.by_status[IX_D_RUNNING] + now.by_status[IX_D_STOPPING] +
+               now.by_status[IX_D_DROPPED] ==
+           0;
+}
+
+/* Workers have room for so many groups only: one that was stopped makes room. It comes back when it is started. */
+static void make_room(struct ix_service *service, const struct service_group *wanted)
+{
+    struct ix_error err;
+    for (struct service_group *g = service->groups; g && ix_fleet_is_full(service->fleet); g = g->next)
+        if (g != wanted && is_idle(service, g) && ix_fleet_remove(service->fleet, g->id, 0, &err) == 0)
+            g->at_work = false;
+}
+
 static int create(struct ix_service *service, struct service_group *g, struct placing *p,
                   struct ix_error *err)
 {
@@ -57,6 +81,7 @@ static int create(struct ix_service *service, struct service_group *g, struct pl
     int code = ix_source_choice_of(&service->sources, p->targets, p->target_count, g->count, &sources, err);
     if (code < 0)
         return code;
+    make_room(service, g);
     char *names = g->name_count ? names_of(g) : NULL;
     struct ix_group_config config = {
         .id = g->id,

@@ -186,7 +186,9 @@ static void on_change(uv_fs_event_t *watch, const char *name, int events, int st
 {
     (void)events;
     struct ix_service *service = watch->data;
-    if (status < 0 || (name && !is_json_name(name)))
+    bool link = name && strncmp(name, "..", 2) ==
+                            0; /* folders that are swapped as a whole, as Kubernetes mounts them */
+    if (status < 0 || (name && !is_json_name(name) && !link))
         return;
     ix_wheel_add(service->loop->wheel, &service->reload, ix_loop_update(service->loop) + SETTLES_NS);
 }

@@ -14,7 +14,7 @@ void ix_command_subscribe(struct ix_device *d)
         ix_buf_clear(topic);
         ix_template_render(model->commands[i].topic, &scope, topic);
         if (d->group->protocol->subscribe(d->link, ix_buf_cstr(topic), model->connection.qos) < 0)
-            ix_log_repeat(IX_LOG_WARN, d->group->id, "could not subscribe to a command's topic");
+            ix_log_repeat(IX_LOG_WARN, d->group->title, "could not subscribe to a command's topic");
     }
 }
 
@@ -335,7 +335,7 @@ void ix_command_received(struct ix_device *d, const struct ix_message *message)
             continue;
         struct ix_error err = {0};
         if (execute(d, i, message->payload, message->len, &err) < 0)
-            ix_log_repeat(IX_LOG_WARN, d->group->id, err.text);
+            ix_log_repeat(IX_LOG_WARN, d->group->title, err.text);
         return;
     }
 }

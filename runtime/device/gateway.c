@@ -172,7 +172,7 @@ static bool put_child(struct ix_gateway *gateway, struct ix_device *d, const str
         if (kind->ticks[s] == UINT64_MAX)
             continue;
         if (generator->class->sample(generator, &draw, &value, &err) < 0) {
-            ix_log_repeat(IX_LOG_WARN, d->group->id, err.text);
+            ix_log_repeat(IX_LOG_WARN, d->group->title, err.text);
             continue;
         }
         if (!opened) {

@@ -138,6 +138,9 @@ static int group_open(struct ix_engine *engine, const struct ix_record *record, 
     if (rc == 0)
         rc = parse_model(group, spec, err);
     if (rc == 0)
+        group->title = spec->label && spec->label[0] ? ix_asprintf("single devices of %s", group->model->id)
+                                                     : ix_strdup(group->id);
+    if (rc == 0)
         rc = ix_ledger_check_group(group, err);
     if (rc == 0)
         rc = open_generators(group, err);
@@ -415,6 +418,7 @@ void ix_group_free(struct ix_group *group, bool forget_rows)
     free(group->pattern_text);
     free(group->tags);
     free(group->label);
+    free(group->title);
     for (uint64_t i = 0; i < group->name_count; i++)
         free(group->names[i]);
     free(group->names);

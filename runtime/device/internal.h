@@ -142,6 +142,7 @@ struct ix_group {
     struct ix_id_pattern pattern;
     char *tags;
     char *label;  /* what ${groupId} gives */
+    char *title;  /* how it is called in the log: its id, or of which model its single devices are */
     char **names; /* ids of their own of devices names_base, names_base + 1 …; NULL: by the pattern */
     uint64_t names_base, name_count;
     struct ix_model *model;

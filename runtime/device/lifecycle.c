@@ -350,6 +350,6 @@ void ix_device_fail(struct ix_device *d, const char *reason)
         return;
     d->row->reason = ix_group_metrics_reason(d->group->metrics, reason);
     d->row->errors++;
-    ix_log_repeat(IX_LOG_ERROR, d->group->id, reason);
+    ix_log_repeat(IX_LOG_ERROR, d->group->title, reason);
     ix_device_end_in_error(d, reason);
 }

@@ -46,7 +46,7 @@ static void note_reason(struct ix_device *d, const char *reason)
 {
     d->row->reason = ix_group_metrics_reason(d->group->metrics, reason);
     d->row->errors++;
-    ix_log_repeat(IX_LOG_WARN, d->group->id, reason);
+    ix_log_repeat(IX_LOG_WARN, d->group->title, reason);
 }
 
 /* The devices of one broker take the source addresses in turn. */
@@ -100,7 +100,7 @@ static void subscribe(struct ix_device *d)
         const char *filter = render(&d->group->engine->topic, one->filter, &scope);
         if (d->group->protocol->subscribe(d->link, filter, one->qos) < 0) {
             ix_device_count(d, IX_C_SUBSCRIBE_FAILED, 1);
-            ix_log_repeat(IX_LOG_WARN, d->group->id, "could not subscribe: is the topic filter valid?");
+            ix_log_repeat(IX_LOG_WARN, d->group->title, "could not subscribe: is the topic filter valid?");
         }
     }
 }

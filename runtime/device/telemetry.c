@@ -208,7 +208,7 @@ static bool sample(struct ix_device *d, size_t stream, uint64_t tick, uint64_t i
     if (rc >= 0)
         return true;
     if (err.text[0])
-        ix_log_repeat(IX_LOG_WARN, group->id, err.text);
+        ix_log_repeat(IX_LOG_WARN, group->title, err.text);
     return false;
 }
 
@@ -219,7 +219,7 @@ static int send_payload(struct ix_device *d, size_t stream, const struct ix_attr
     const struct ix_connection_spec *spec = &d->group->model->connection;
     if (engine->payload.overflow) {
         ix_device_count(d, IX_C_NEVER_SENT_ERROR, 1);
-        ix_log_repeat(IX_LOG_WARN, d->group->id, "a payload is longer than 16 MiB");
+        ix_log_repeat(IX_LOG_WARN, d->group->title, "a payload is longer than 16 MiB");
         return -E2BIG;
     }
     struct ix_message message = {.topic = put_topic(d, attribute, instant_ns),

@@ -275,6 +275,21 @@ def test_models_of_files_are_read_again(service_of, tmp_path):
     problem(service.delete("/api/v1/models/ecg-monitor-v1"), 409)
 
 
+def test_models_of_a_folder_that_is_swapped(service_of, tmp_path):
+    """As Kubernetes mounts them: files are links through ..data, and an update swaps that one."""
+    folder = tmp_path / "mounted"
+    for version in ("old", "new"):
+        (folder / f"..{version}").mkdir(parents=True)
+        (folder / f"..{version}" / "swapped.json").write_text(json.dumps({**SENSOR, "id": "swapped", "name": version}))
+    (folder / "..data").symlink_to("..old")
+    (folder / "swapped.json").symlink_to("..data/swapped.json")
+    service = service_of("--models", folder)
+    assert service.get("/api/v1/models/swapped").json()["name"] == "old"
+    (folder / "..tmp").symlink_to("..new")
+    (folder / "..tmp").rename(folder / "..data")
+    wait_until(lambda: service.get("/api/v1/models/swapped").json()["name"] == "new", 20, "the new model")
+
+
 def test_sighup_reads_models(service_of, tmp_path):
     folder = tmp_path / "models"
     folder.mkdir()
@@ -337,6 +352,20 @@ def test_pages_of_a_running_group(service_of):
     wait_until(lambda: service.get("/api/v1/groups/g").json()["byStatus"]["dropped"] == 1234, 30, "the dropout")
     assert len(set(ids(status="dropped"))) == 1234
     assert len(set(ids(status="running"))) == count - 1234
+
+
+def test_more_groups_than_can_be_at_work(service_of):
+    """511 groups at most are at work: stopped ones make room for others, and come back when they are started."""
+    service = service_of("--ephemeral")
+    for number in range(520):
+        body = {"modelId": "temperature-sensor-v1", "count": 1, "groupId": f"g{number}"}
+        assert service.post("/api/v1/groups", body).status_code == 201
+        answer = service.post(f"/api/v1/groups/g{number}/start")
+        assert answer.status_code == 200, (number, answer.text)
+        assert service.post(f"/api/v1/groups/g{number}/stop").status_code == 200
+    assert service.get("/api/v1/groups/g0").json()["byStatus"]["stopped"] == 1
+    assert service.post("/api/v1/groups/g0/start").status_code == 200
+    wait_until(lambda: service.get("/api/v1/groups/g0").json()["connected"] == 1, 20, "the first one")
 
 
 def test_groups_come_and_go(service_of):

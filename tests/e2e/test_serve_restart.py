@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -87,6 +88,42 @@ def test_everything_is_back(start_service):
     problem(second.post("/api/v1/groups", {"modelId": "mine", "count": 1, "idPattern": "r-{index}"}), 409)
     # A deleted device's id may be given again.
     assert second.post("/api/v1/devices", {"modelId": "mine", "deviceId": "r-7"}).status_code == 201
+
+
+def test_a_stop_overtakes_a_start_that_waits(start_service):
+    """The last order holds, although the start is answered later."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        first = start_service()
+        body = {"modelId": "temperature-sensor-v1", "deviceId": "late",
+                "overrideConnection": {"broker": "127.0.0.1", "port": silent.getsockname()[1]}}
+        assert first.post("/api/v1/devices", body).status_code == 201
+        answers = []
+        starting = threading.Thread(target=lambda: answers.append(
+            requests.post(f"{first.url}/api/v1/devices/late/start", timeout=30).json()))
+        starting.start()
+        wait_until(lambda: first.get("/api/v1/devices/late").json()["status"] == "starting", 20, "the start")
+        assert first.post("/api/v1/devices/late/stop").json()["status"] == "stopped"
+        starting.join()
+        assert answers[0]["status"] == "stopped"
+        killed(first)
+        second = start_service()
+        assert second.get("/api/v1/devices/late").json()["status"] == "stopped"
+
+
+def test_single_devices_leave_nothing_behind(start_service, tmp_path):
+    service = start_service()
+    for number in range(3):
+        body = {"modelId": "temperature-sensor-v1", "deviceId": f"user-{number}", "overrideConnection": {"username": f"u{number}"}}
+        assert service.post("/api/v1/devices", body).status_code == 201
+        assert service.post(f"/api/v1/devices/user-{number}/start").json()["status"] == "running"
+    sent = service.get("/api/v1/devices/user-0/metrics").json()["messagesSent"]
+    for number in range(3):
+        assert service.delete(f"/api/v1/devices/user-{number}").status_code == 204
+    wait_until(lambda: not database(tmp_path).execute("SELECT * FROM groups").fetchall(), 20, "the store")
+    wait_until(lambda: service.get("/api/v1/stats").json()["messagesSent"] >= sent, 20, "their messages in the sums")
+    # A device of the same name and connection is a new one.
+    assert service.post("/api/v1/devices", body).status_code == 201
+    assert service.post("/api/v1/devices/user-2/start").json()["status"] == "running"
 
 
 def test_values_go_on(start_service, broker, observe):
