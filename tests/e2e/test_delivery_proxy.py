@@ -37,7 +37,8 @@ return iotix.scenario { name = "meddled", options = { each = 10, settle = 4, ram
   local fleets = {}
   for qos = 0, 2 do
     fleets[qos] = t:group { model = "probe.json", count = t.options.each, group = "q" .. qos, id = "q" .. qos .. "-{index}",
-      connection = { qos = qos, topicPattern = "led/q" .. qos .. "/${index}" } }
+      -- however busy this host is, every message is sent
+      connection = { qos = qos, topicPattern = "led/q" .. qos .. "/${index}", lateAfterMs = 120000 } }
   end
   for qos = 0, 2 do
     fleets[qos]:start { strategy = "linear", delayMs = t.options.ramp / t.options.each }
