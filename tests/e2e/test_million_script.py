@@ -29,8 +29,8 @@ def million(tmp_path):
         process = subprocess.Popen(
             [sys.executable, str(SCRIPT), "--iotix", BINARY, "--no-sysctl", "--out", str(tmp_path / "million.json"),
              *map(str, arguments)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, env=dict(os.environ, **{MARK: mark}),
-            start_new_session=True)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, start_new_session=True,
+            env=dict(os.environ, TMPDIR=str(tmp_path), **{MARK: mark}))
         process.mark = mark
         started.append(process)
         return process
