@@ -172,9 +172,9 @@ void ix_fleet_free_removed(struct ix_fleet *fleet)
 /* Rows of one group in one worker. Those of a group that was placed at once lie one after the other. */
 struct row_map {
     struct ix_place place;
-    uint32_t first; /* row of the first device; NO_ROW: not found yet */
-    uint32_t *rows; /* by position, where they do not lie in order; NULL: not needed so far */
-    uint64_t looked_ns;
+    uint32_t first;     /* row of the first device; NO_ROW: not found yet */
+    uint32_t *rows;     /* by position, where they do not lie in order; NULL: not needed so far */
+    uint64_t looked_ns; /* when all were looked for */
 };
 
 void ix_fleet_free_maps(struct group *g)
@@ -236,14 +236,14 @@ static uint32_t row_number(struct ix_fleet *fleet, struct row_map *map, const st
     if (map->rows && is_row_of(segment, map->rows[position], g, index))
         return map->rows[position];
     uint64_t now = ix_clock_now(&fleet->config.loop->clock);
-    if (map->looked_ns && now - map->looked_ns < LOOK_AGAIN_NS)
+    if (map->rows && now - map->looked_ns < LOOK_AGAIN_NS)
         return NO_ROW;
-    map->looked_ns = now;
     if (map->first == NO_ROW) {
         find_first(map, segment, g);
         if (map->first != NO_ROW && is_row_of(segment, map->first + (uint32_t)position, g, index))
             return map->first + (uint32_t)position;
     }
+    map->looked_ns = now;
     find_all(map, segment, g);
     return is_row_of(segment, map->rows[position], g, index) ? map->rows[position] : NO_ROW;
 }

@@ -39,6 +39,8 @@ void ix_fleet_dropouts_forget(struct ix_fleet *fleet, const struct group *g)
         for (struct request *r = fleet->requests; r; r = r->next)
             if (r->dropout == d) { /* its selection is not carried out any more */
                 r->dropout = NULL;
+                if (r->code == 0)
+                    r->message = ix_strdup("the group was removed meanwhile");
                 r->code = r->code ? r->code : -ECANCELED;
             }
         *at = d->next;

@@ -11,8 +11,8 @@ static void on_dropout(struct wait *w, int code, json_t *result, const char *mes
     struct ix_service *service = w->service;
     struct service_group *g = ix_service_find_group(service, w->group);
     if (code < 0 || !g) {
-        ix_service_refuse_text(w, code < 0 ? ix_service_kind(code) : IX_FAILURE_UNKNOWN,
-                               code < 0 ? message : "the group was deleted meanwhile");
+        ix_service_refuse_text(w, g ? ix_service_kind(code) : IX_FAILURE_UNKNOWN,
+                               g ? message : "the group was deleted meanwhile");
         json_decref(result);
         return;
     }

@@ -42,9 +42,12 @@ enum ix_failure_kind ix_service_kind(int code)
         return IX_FAILURE_FULL;
     case -EAGAIN:
     case -ENOTCONN:
+    case -ECANCELED:
         return IX_FAILURE_CONFLICT;
     case IX_SCRIPT_ERROR:
         return IX_FAILURE_SCRIPT;
+    case -ECONNRESET: /* a worker died */
+        return IX_FAILURE_UNAVAILABLE;
     case -EINVAL:
     case -EBADMSG:
     case -EPERM:

@@ -354,6 +354,19 @@ def test_pages_of_a_running_group(service_of):
     assert len(set(ids(status="running"))) == count - 1234
 
 
+def test_states_of_a_group_that_follows_a_deleted_one(service_of):
+    """Its devices take the places of those before, in another order; the first look at them is right."""
+    service = service_of("--ephemeral")
+    for name in ("before", "after"):
+        body = {"modelId": "temperature-sensor-v1", "count": 50, "groupId": name}
+        assert service.post("/api/v1/groups", body).status_code == 201
+        assert service.post(f"/api/v1/groups/{name}/start").status_code == 200
+        wait_until(lambda: service.get(f"/api/v1/groups/{name}").json()["byStatus"]["running"] == 50, 30, "the group")
+        devices = service.get(f"/api/v1/devices?groupId={name}").json()["items"]
+        assert [d["status"] for d in devices] == ["running"] * 50
+        assert service.delete(f"/api/v1/groups/{name}").status_code == 204
+
+
 def test_more_groups_than_can_be_at_work(service_of):
     """511 groups at most are at work: stopped ones make room for others, and come back when they are started."""
     service = service_of("--ephemeral")
