@@ -1,10 +1,13 @@
 /* Messages on their way: sent and not yet acknowledged. One pool for all devices of a worker, a chain for
  * each device, so that a device without any costs nothing. */
+#include "base/units.h"
 #include "device/internal.h"
 
 #include <stdlib.h>
 
 #define FIRST_SIZE 256
+#define LATE_NS    (50 * IX_MS) /* a delay that is not the ordinary one of a loop */
+#define ANSWER_NS  (10 * IX_MS) /* what a server may take for an answer, and is not slow */
 
 /* Entry 0 is never used: 0 means none. */
 static uint32_t take(struct ix_engine *engine)
@@ -33,6 +36,15 @@ static void give_back(struct ix_engine *engine, uint32_t entry)
 bool ix_inflight_has_room(const struct ix_device *d, int qos)
 {
     return qos == 0 || d->inflight_count < d->group->model->connection.max_inflight;
+}
+
+enum ix_counter ix_inflight_whose_fault(const struct ix_device *d, uint64_t due_ns)
+{
+    const struct ix_engine *engine = d->group->engine;
+    if (!d->inflight || ix_engine_now(engine) <= due_ns + LATE_NS)
+        return IX_C_NEVER_SENT_BACKPRESSURE;
+    uint64_t newest = engine->inflight[d->inflight].sent_ns;
+    return newest + ANSWER_NS > engine->loop->polled_ns ? IX_C_NEVER_SENT_LATE : IX_C_NEVER_SENT_BACKPRESSURE;
 }
 
 static int never_sent(struct ix_device *d, enum ix_counter counter, int rc)

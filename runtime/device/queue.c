@@ -134,10 +134,11 @@ static void take_in(struct ix_device *d, uint64_t instant_ns, uint64_t messages)
     const struct ix_connection_spec *spec = &d->group->model->connection;
     struct ix_device_row *row = d->row;
     uint64_t before = horizon(row);
+    enum ix_counter why = ix_inflight_whose_fault(d, instant_ns);
     if (spec->queue == IX_QUEUE_DROP_NEWEST && d->waiting && d->waiting + messages > spec->queue_size) {
         add_gap(d, before, instant_ns);
         row->counted_ns = instant_ns;
-        ix_telemetry_never_sent(d, messages, IX_C_NEVER_SENT_BACKPRESSURE);
+        ix_telemetry_never_sent(d, messages, why);
         return;
     }
     row->flags |= IX_ROW_TICKED;
@@ -151,7 +152,7 @@ static void take_in(struct ix_device *d, uint64_t instant_ns, uint64_t messages)
         if (instant >= instant_ns) /* of one instant alone: they are kept or dropped together */
             return;
         take_out(d, instant, left);
-        ix_telemetry_never_sent(d, left, IX_C_NEVER_SENT_BACKPRESSURE);
+        ix_telemetry_never_sent(d, left, why);
     }
 }
 

@@ -242,7 +242,7 @@ static bool publish_stream(struct ix_device *d, size_t stream, uint64_t tick, ui
     struct ix_value value;
     ix_device_count(d, IX_C_SCHEDULED, 1);
     if (!ix_inflight_has_room(d, d->group->model->connection.qos)) {
-        ix_device_count(d, IX_C_NEVER_SENT_BACKPRESSURE, 1);
+        ix_device_count(d, ix_inflight_whose_fault(d, instant_ns), 1);
         return false;
     }
     if (!sample(d, stream, tick, instant_ns, &value)) {
@@ -273,7 +273,7 @@ static void publish_combined(struct ix_device *d, uint64_t due, uint64_t instant
     struct ix_buf *out = &d->group->engine->payload;
     ix_device_count(d, IX_C_SCHEDULED, 1);
     if (!ix_inflight_has_room(d, model->connection.qos)) {
-        ix_device_count(d, IX_C_NEVER_SENT_BACKPRESSURE, 1);
+        ix_device_count(d, ix_inflight_whose_fault(d, instant_ns), 1);
         return;
     }
     put_head(d, instant_ns);
@@ -304,7 +304,7 @@ static void publish_children(struct ix_device *d, uint64_t instant_ns)
     struct ix_buf *out = &d->group->engine->payload;
     ix_device_count(d, IX_C_SCHEDULED, 1);
     if (!ix_inflight_has_room(d, d->group->model->connection.qos)) {
-        ix_device_count(d, IX_C_NEVER_SENT_BACKPRESSURE, 1);
+        ix_device_count(d, ix_inflight_whose_fault(d, instant_ns), 1);
         return;
     }
     put_head(d, instant_ns);

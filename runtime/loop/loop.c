@@ -112,6 +112,7 @@ static void on_prepare(uv_prepare_t *handle)
 {
     struct ix_loop *loop = handle->data;
     ++*loop->turn_counter;
+    loop->polled_ns = loop->now_ns;
 }
 
 static void on_armed(void *context, uint64_t next_ns)

@@ -15,6 +15,7 @@ struct ix_loop {
     /* The clock as an entry of the wheel or a deferred call finds it (read every 16 entries). libuv calls
      * back straight from its poll: a callback of a handle of your own calls ix_loop_update first. */
     uint64_t now_ns;
+    uint64_t polled_ns;     /* what it was when sockets were last asked before this turn */
     uint64_t *turn_counter; /* incremented once per turn; own_turns unless a segment's counter is set */
     uint64_t own_turns;
     uv_poll_t timer; /* a timerfd, armed for the wheel's next instant: libuv's own timers fire up to 1 ms

@@ -69,6 +69,20 @@ def test_skipped(who, broker, observe, iotix, write, tmp_path):
     assert densest(messages, 0.05) <= 10 + 5
 
 
+@pytest.mark.parametrize("queue", [None, {"policy": "drop-oldest", "size": 5}], ids=["", "queue"])
+def test_what_finds_no_room_after_a_stop_is_not_the_brokers_fault(queue, broker, observe, iotix, write, tmp_path):
+    observer = observe(broker, "devices/+/telemetry")
+    run = start(iotix, write, broker, {"qos": 1, "maxInflight": 5, **({"queue": queue} if queue else {})})
+    observer.wait_for_devices(10, 30)
+    stop_for([run.pid, *run.workers(2)], 3)  # less than lateAfterMs: all is sent at once, as far as there is room
+    observer.wait_for_devices(10, 30, since=time.monotonic() + 0.5)
+    write("stop", "")
+    run.expect(111, r"never sent through the generator's\s+own\s+fault")
+    books = ledger(report(tmp_path))
+    assert books["neverSent"]["late"] >= 10 * 10 and books["neverSent"]["backpressure"] == 0, books
+    assert books["sent"] == books["acknowledged"] == len(observer.settle().messages)
+
+
 def gaps(messages):
     """The longest run of missing ticks of each device."""
     found = series(messages, "counter").values()
