@@ -41,10 +41,13 @@ bool ix_inflight_has_room(const struct ix_device *d, int qos)
 enum ix_counter ix_inflight_whose_fault(const struct ix_device *d, uint64_t due_ns)
 {
     const struct ix_engine *engine = d->group->engine;
-    if (!d->inflight || ix_engine_now(engine) <= due_ns + LATE_NS)
+    if (!d->inflight)
         return IX_C_NEVER_SENT_BACKPRESSURE;
-    uint64_t newest = engine->inflight[d->inflight].sent_ns;
-    return newest + ANSWER_NS > engine->loop->polled_ns ? IX_C_NEVER_SENT_LATE : IX_C_NEVER_SENT_BACKPRESSURE;
+    const struct ix_inflight *newest = &engine->inflight[d->inflight];
+    bool late = ix_engine_now(engine) > due_ns + LATE_NS ||
+                (!d->group->queues && newest->sent_ns > newest->due_ns + LATE_NS);
+    return late && newest->sent_ns + ANSWER_NS > engine->loop->polled_ns ? IX_C_NEVER_SENT_LATE
+                                                                         : IX_C_NEVER_SENT_BACKPRESSURE;
 }
 
 static int never_sent(struct ix_device *d, enum ix_counter counter, int rc)

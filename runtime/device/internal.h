@@ -415,8 +415,8 @@ void ix_queue_free(struct ix_device_extra *extra);
 int ix_inflight_publish(struct ix_device *d, const struct ix_message *message, uint64_t due_ns);
 /* False beyond max_inflight. */
 bool ix_inflight_has_room(const struct ix_device *d, int qos);
-/* The counter of a message that finds no room: back-pressure, or our own fault, if it is late and what takes its room was
- * sent so late by ourselves that the server had no time to answer. */
+/* The counter of a message that finds no room: back-pressure, or our own fault, if it or what takes its room is late
+ * through ourselves, and the server had no time to answer since. */
 enum ix_counter ix_inflight_whose_fault(const struct ix_device *d, uint64_t due_ns);
 void ix_inflight_acked(struct ix_device *d, uint16_t token, bool accepted);
 void ix_inflight_lose(struct ix_device *d);

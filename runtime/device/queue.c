@@ -129,12 +129,11 @@ void ix_queue_forget(struct ix_device *d, enum ix_counter why)
 }
 
 /* Messages that come due: they wait, or the policy drops them or others. */
-static void take_in(struct ix_device *d, uint64_t instant_ns, uint64_t messages)
+static void take_in(struct ix_device *d, uint64_t instant_ns, uint64_t messages, enum ix_counter why)
 {
     const struct ix_connection_spec *spec = &d->group->model->connection;
     struct ix_device_row *row = d->row;
     uint64_t before = horizon(row);
-    enum ix_counter why = ix_inflight_whose_fault(d, instant_ns);
     if (spec->queue == IX_QUEUE_DROP_NEWEST && d->waiting && d->waiting + messages > spec->queue_size) {
         add_gap(d, before, instant_ns);
         row->counted_ns = instant_ns;
@@ -183,7 +182,7 @@ void ix_queue_drain(struct ix_device *d, uint64_t now_ns)
 uint64_t ix_queue_run(struct ix_device *d, uint64_t now_ns)
 {
     int budget = IX_CATCH_UP;
-    uint64_t waited = is_waiting(d) ? d->row->counted_ns : 0, next;
+    uint64_t waited = is_waiting(d) ? d->row->counted_ns : 0, next, first = 0;
     send_waiting(d, waited, now_ns, &budget);
     for (;;) {
         uint64_t messages;
@@ -194,7 +193,8 @@ uint64_t ix_queue_run(struct ix_device *d, uint64_t now_ns)
             break;
         if (!is_waiting(d) && ix_telemetry_skip_late(d, next, now_ns))
             continue;
-        take_in(d, next, messages);
+        first = first ? first : next; /* of what is taken in now, the most late one */
+        take_in(d, next, messages, ix_inflight_whose_fault(d, first));
         send_waiting(d, waited, now_ns, &budget);
     }
     return is_waiting(d) && has_room(d) ? now_ns : next;
