@@ -10,7 +10,9 @@ local observe = { class = Ledger }
 
 observe.options = {
   topics = { type = "string|list", default = "#", doc = "topic filters that do not overlap" },
-  qos = { type = "integer", default = 2, min = 0, max = 2, doc = "quality of service of the observers' subscriptions" },
+  qos = { type = "integer", default = 1, min = 0, max = 2,
+    doc = "quality of service of the observers' subscriptions; by 1 nothing is lost when an observer's connection breaks, "
+      .. "and what the broker repeats of messages by QoS 2 is no duplicate; by 2 such a break can make the run invalid" },
   share = { type = "integer", default = 1, min = 1, max = 64,
     doc = "observer processes; more than one share the subscription (`$share/…`), and the order is not judged" },
   lateAfter = { type = "duration", doc = "a message is late if it arrives so long after it was due; default: none is" },

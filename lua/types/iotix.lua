@@ -191,7 +191,7 @@ function T:subscribe(topic, settings) end
 ---@field field? string name of that field
 ---@field lateAfter? string|number a message is late if it arrives so long after it was due; default: none is
 ---@field password? string password at the broker
----@field qos? integer quality of service of the observers' subscriptions
+---@field qos? integer quality of service of the observers' subscriptions; by 1 nothing is lost when an observer's connection breaks, and what the broker repeats of messages by QoS 2 is no duplicate; by 2 such a break can make the run invalid
 ---@field settle? string|number in the end, what has not arrived so long after the last arrival is lost
 ---@field share? integer observer processes; more than one share the subscription (`$share/…`), and the order is not judged
 ---@field topics? string|table[] topic filters that do not overlap

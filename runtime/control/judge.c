@@ -226,14 +226,27 @@ static void judge_load(struct ix_result *result, struct ix_buf *reasons)
     }
 }
 
+/* Those of the ledger; the others are of the fleet. */
+static uint64_t observer_restarts(const struct ix_result *result)
+{
+    json_t *observers = json_object_get(result->delivery, "observers");
+    json_int_t restarts = json_integer_value(json_object_get(observers, "restarts"));
+    return restarts > 0 && (uint64_t)restarts <= result->worker_restarts ? (uint64_t)restarts : 0;
+}
+
 static void judge_workers(struct ix_result *result, struct ix_buf *reasons)
 {
     const struct ix_limits *limits = &result->limits;
     if (result->worker_restarts > limits->degraded_restarts) {
         find(result, reasons, IX_DEGRADED);
-        ix_buf_printf(reasons,
-                      "%llu worker restart%s: a part of the fleet was away for a moment; the log says why",
-                      (unsigned long long)result->worker_restarts, result->worker_restarts == 1 ? "" : "s");
+        uint64_t observers = observer_restarts(result), fleet = result->worker_restarts - observers;
+        if (fleet)
+            ix_buf_printf(
+                reasons, "%llu worker restart%s: a part of the fleet was away for a moment; the log says why",
+                (unsigned long long)fleet, fleet == 1 ? "" : "s");
+        if (observers)
+            ix_buf_printf(reasons, "%s%llu observer restart%s: nobody watched for a moment; the log says why",
+                          fleet ? "; " : "", (unsigned long long)observers, observers == 1 ? "" : "s");
     }
     if (result->frames_dropped > limits->degraded_dropped) {
         find(result, reasons, IX_DEGRADED);
@@ -264,10 +277,11 @@ static void judge_work(struct ix_result *result, struct ix_buf *reasons)
     if (result->observer_overrun > result->limits.invalid_overrun) {
         find(result, reasons, IX_INVALID);
         ix_units_put_count(reasons, result->observer_overrun);
-        ix_buf_str(reasons,
-                   " messages could not be accounted for, because an observer was overrun, restarted or too "
-                   "far behind: what was delivered is not known; observe fewer topics, or share them "
-                   "(share)");
+        ix_buf_str(
+            reasons,
+            " messages could not be accounted for, because an observer was overrun, restarted, too far "
+            "behind, or lost its connection while it observed by QoS 2: what was delivered is not "
+            "known; observe fewer topics, share them (share), or observe by QoS 1");
     }
 }
 

@@ -195,7 +195,7 @@ int ix_op_observe_open(struct ix_run *run, const json_t *args, uint64_t ticket, 
     if (!is_plain_name(spec.field))
         return ix_fail(err, -EBADMSG, "`field` must have 1 to %d letters, digits, \".\", \"_\" or \"-\"",
                        IX_MARK_FIELD_MAX);
-    int code = ix_arg_number(args, "qos", 2, &qos, err);
+    int code = ix_arg_number(args, "qos", 1, &qos, err);
     code = code < 0 ? code : ix_arg_number(args, "observers", 1, &observers, err);
     code = code < 0 ? code : ix_arg_number(args, "lateAfterMs", 0, &late, err);
     code = code < 0 ? code : ix_arg_number(args, "settleMs", IX_SETTLE_NS / 1000000, &settle, err);

@@ -218,6 +218,7 @@ struct ix_segment {
     uint32_t away;           /* its clients that are without a subscription that they had */
     uint32_t ledger_pending; /* 1 + the slot of the ledger whose next message is being sent; 0: none is */
     uint64_t overruns;       /* looks at the observer's sockets that found them as good as full */
+    uint64_t torn;           /* connections of the ledger by QoS 2 that broke, while the session went on */
     uint64_t away_ns;        /* time without an accepted subscription after the first one */
     uint64_t dropped;        /* messages for the scenario that found no room on their way to the controller */
     uint64_t ungrouped[IX_C_COUNT]; /* what belongs to no group */

@@ -133,7 +133,7 @@ void ix_accountant_message(struct ix_accountant *a, const struct ix_message *mes
     struct ix_ledger_entry *entry = &ledger->entries[mark.slot];
     if (a->accounting.is_shared)
         lock(a, entry);
-    account(a, entry, metrics, &mark, message->qos == 2 && message->duplicate, now_ns);
+    account(a, entry, metrics, &mark, ledger->slots[mark.slot].qos == 2 && message->duplicate, now_ns);
     if (a->accounting.is_shared)
         __atomic_store_n(&entry->lock, 0, __ATOMIC_RELEASE);
 }

@@ -11,8 +11,8 @@
 #define LEDGER_RETRY_NS  (100 * IX_MS)
 #define LEDGER_SESSION_S 120
 #define LOOK_NS          (100 * IX_MS)
-#define LOOKS_OF_OVERRUN 10 /* in a row */
-#define PACKETS_KEPT     32
+#define LOOKS_OF_OVERRUN 10    /* in a row */
+#define PACKETS_KEPT     16384 /* more than are under way when a connection breaks */
 
 struct observed;
 
@@ -27,8 +27,9 @@ struct client {
     size_t answers;         /* of topics, on this connection */
     uint64_t away_since_ns; /* 0: it is subscribed, or never was */
     unsigned full_looks;
-    uint16_t packets[PACKETS_KEPT]; /* of QoS 2, the latest */
+    uint16_t packets[PACKETS_KEPT]; /* the latest, of QoS 1 and 2 */
     size_t packet_count;
+    uint64_t packet_is_kept[65536 / 64]; /* a bit for each number */
     char id[64];
 };
 
@@ -121,12 +122,23 @@ static void on_deadline(struct ix_wheel_entry *entry, uint64_t now_ns)
     answer(o, -ETIMEDOUT, text);
 }
 
+/* A new session begins to count anew. */
+static void forget_packets(struct client *c)
+{
+    c->packet_count = 0;
+    memset(c->packet_is_kept, 0, sizeof c->packet_is_kept);
+}
+
 static void on_connected(void *owner, bool session_present)
 {
-    (void)session_present; /* subscribing again is harmless, and sure */
     struct client *c = owner;
     struct observed *o = c->observed;
     c->answers = 0;
+    if (!session_present)
+        forget_packets(c);
+    else if (o->is_ledger && o->qos == 2)
+        o->observer->segment->torn++;
+    /* Subscribing again is harmless, and sure. */
     for (size_t i = 0; i < o->topic_count && c->link; i++)
         if (ix_protocol_mqtt.subscribe(c->link, o->topics[i], o->qos) < 0)
             snprintf(o->problem, sizeof o->problem, "the subscription to \"%s\" could not be sent",
@@ -204,13 +216,22 @@ static void on_closed(void *owner, enum ix_outcome outcome, const char *reason)
     retry_later(c);
 }
 
-/* Whether a packet of QoS 2 is one of those handed on just now. */
+static uint64_t *word_of(struct client *c, uint16_t packet)
+{
+    return &c->packet_is_kept[packet / 64];
+}
+
+/* Whether a packet is one of those handed on lately: the broker repeats what it has no confirmation of. */
 static bool is_repeated(struct client *c, uint16_t packet)
 {
-    for (size_t i = 0; i < PACKETS_KEPT && i < c->packet_count; i++)
-        if (c->packets[i] == packet)
-            return true;
-    c->packets[c->packet_count++ % PACKETS_KEPT] = packet;
+    uint64_t bit = 1ull << (packet % 64);
+    if (*word_of(c, packet) & bit)
+        return true;
+    uint16_t *place = &c->packets[c->packet_count % PACKETS_KEPT];
+    if (c->packet_count++ >= PACKETS_KEPT)
+        *word_of(c, *place) &= ~(1ull << (*place % 64));
+    *place = packet;
+    *word_of(c, packet) |= bit;
     return false;
 }
 
@@ -220,7 +241,7 @@ static void on_message(void *owner, const struct ix_message *message)
     struct observed *o = c->observed;
     if (o->is_ledger) {
         struct ix_message own = *message;
-        own.duplicate = message->qos == 2 && is_repeated(c, message->packet);
+        own.duplicate = message->qos > 0 && is_repeated(c, message->packet);
         o->observer->events.arrived(o->observer->context, &own, ix_clock_now(&o->observer->loop->clock));
         return;
     }

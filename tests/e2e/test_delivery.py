@@ -5,9 +5,13 @@ import json
 import os
 import pathlib
 import signal
+import socket
+import struct
+import time
 
 import pytest
 
+from doubles import Proxy
 from helpers import wait_until, workers
 from scenes import UNTIL_STOPPED, attribute, counter, model, scenario
 
@@ -120,6 +124,61 @@ def test_a_killed_observer_keeps_its_account(run, broker, observe, tmp_path):
     assert total["sent"] == len(found)
     assert total["lost"] <= 2, "at most what it was about to note when it died"
     assert total["inFlight"] == total["stale"] == total["unknown"] == 0
+
+
+class Cutter(Proxy):
+    """cut() resets the observer's connection after 300 ms in which what it confirms did not reach the broker."""
+
+    def __init__(self, port):
+        self._seen, self._observer, self._deaf = set(), None, False
+        super().__init__(port)
+
+    def _forward(self, one):
+        if one not in self._seen:
+            self._seen.add(one)
+            if b"iotix-observer" in one.recv(4096, socket.MSG_PEEK):
+                self._observer = one
+        if self._deaf and one is self._observer:
+            one.recv(65536)
+        else:
+            super()._forward(one)
+
+    def cut(self):
+        self._deaf = True
+        time.sleep(0.3)
+        with self._lock:
+            for end in (self._observer, self._peers[self._observer]):
+                self._selector.unregister(end)
+                del self._peers[end]
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                end.close()
+            self._deaf = False
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_an_observers_connection_that_breaks(qos, run, broker, observe, tmp_path):
+    """What was under way to it is not the broker's loss, and what the broker repeats of QoS 2 is no duplicate."""
+    seen = observe(broker, "devices/#")
+    proxy = Cutter(broker.port)
+    (tmp_path / "probe.json").write_text(json.dumps(model(counter(50), connection={"qos": 2})), encoding="utf-8")
+    text = scenario(50, UNTIL_STOPPED, before=OBSERVE.replace("qos = 1", f"qos = {qos}"))
+    one = run.start(text, proxy)
+    for _ in range(2):
+        count = len(seen.messages)
+        wait_until(lambda: len(seen.messages) > count + 1000, 30, "messages")
+        proxy.cut()
+    count = len(seen.messages)
+    wait_until(lambda: len(seen.messages) > count + 2000, 30, "messages after it")
+    (tmp_path / "stop").touch()
+    result = run.finish(one)
+    proxy.close()
+    total = result["delivery"]["total"]
+    assert total["sent"] == len(marks(seen.settle().messages))
+    assert total["inFlight"] == total["stale"] == total["unknown"] == 0
+    if qos == 1:
+        assert total["lost"] == total["duplicated"] == 0
+    else:
+        assert total["lost"] == 0 or result["verdict"]["validity"] == "invalid"
 
 
 def test_a_broker_that_restarts(run, broker, observe, tmp_path):
