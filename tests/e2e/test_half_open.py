@@ -108,8 +108,9 @@ def test_a_link_that_breaks_and_comes_back(iotix, write, tmp_path):
         try:
             run = start(iotix, write, f"{address}:{broker.port}", interval=500, qos=1, connectTimeoutMs=1000)
             run.wait_for("5 of 5 connected")
+            before = len(run.err)
             ip("-n", name, "link", "set", theirs, "down")
-            run.wait_for(r"0 of 5 connected", 60)
+            wait_until(lambda: re.search(r"\b0 of 5 connected", run.err[before:]), 60, run.describe)
             ip("-n", name, "link", "set", theirs, "up")
             run.wait_for(r"keep-alive timed out|no route to host")
             wait_until(lambda: all(len(broker.connects()[f"dev-{i}"]) == 2 for i in range(5)), 30, run.describe)
