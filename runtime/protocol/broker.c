@@ -232,37 +232,51 @@ static void spawn(struct ix_broker *broker)
         try_connect(broker);
 }
 
-/* --- Room for connections that wait to be accepted. */
+/* --- The socket that it listens on. */
+
+enum listening {
+    UNKNOWN,
+    NO,
+    YES
+}; /* unknown where looking is not allowed: a container without CAP_SYS_PTRACE */
 
 /* mosquitto lets 100 connections wait. Of a thousand devices that connect at one instant, most would be
  * turned away by the kernel, and try again after a second: what a run then measured would be this limit.
- * Whoever holds a listening socket may raise it. Where that is not allowed (a container without
- * CAP_SYS_PTRACE) it stays. */
-static void raise_backlog_of(int process, int fd)
+ * Whoever holds a listening socket may raise it. */
+static enum listening listen_more(int process, int fd, uint16_t port)
 {
     int own = (int)syscall(SYS_pidfd_getfd, process, fd, 0);
-    int listens = 0;
-    socklen_t len = sizeof(listens);
     if (own < 0)
-        return;
-    if (getsockopt(own, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens)
+        return errno == EBADF || errno == ESRCH ? NO : UNKNOWN;
+    struct sockaddr_in address = {0};
+    int listens = 0;
+    socklen_t len = sizeof(listens), address_len = sizeof(address);
+    bool is_it = getsockopt(own, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens &&
+                 getsockname(own, (struct sockaddr *)&address, &address_len) == 0 &&
+                 address.sin_family == AF_INET && ntohs(address.sin_port) == port;
+    if (is_it)
         (void)listen(own, BACKLOG);
     close(own);
+    return is_it ? YES : NO;
 }
 
-static void raise_backlog(const struct ix_broker *broker)
+/* Whether it is our mosquitto that listens on the port, and not somebody who was quicker to take it. */
+static enum listening listens_itself(const struct ix_broker *broker)
 {
     char folder[64];
     snprintf(folder, sizeof(folder), "/proc/%d/fd", ix_broker_pid(broker));
     int process = (int)syscall(SYS_pidfd_open, ix_broker_pid(broker), 0);
     DIR *descriptors = process >= 0 ? opendir(folder) : NULL;
-    for (struct dirent *entry; descriptors != NULL && (entry = readdir(descriptors)) != NULL;)
+    enum listening found = descriptors != NULL ? NO : UNKNOWN;
+    struct dirent *entry;
+    while (found == NO && (entry = readdir(descriptors)) != NULL)
         if (isdigit((unsigned char)entry->d_name[0]))
-            raise_backlog_of(process, (int)strtol(entry->d_name, NULL, 10));
+            found = listen_more(process, (int)strtol(entry->d_name, NULL, 10), broker->port);
     if (descriptors != NULL)
         closedir(descriptors);
     if (process >= 0)
         close(process);
+    return found;
 }
 
 /* --- Is it ready? */
@@ -296,8 +310,10 @@ static void on_accepted_closed(uv_handle_t *handle)
     struct ix_broker *broker = handle->data;
     broker->probing = false;
     if (!broker->stopped && broker->state == STARTING && !broker->exited) {
-        raise_backlog(broker);
-        report_ready(broker, NULL);
+        if (listens_itself(broker) == NO) /* it will end, or not be that far yet */
+            uv_timer_start(&broker->timer, on_pause_over, PROBE_PAUSE_MS, 0);
+        else
+            report_ready(broker, NULL);
     }
     release(broker);
 }

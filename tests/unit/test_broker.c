@@ -126,6 +126,42 @@ static void test_a_port_that_somebody_else_took_is_changed(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* Whoever took the port also answers there: that is not our broker. */
+static void test_a_stranger_at_the_port_is_not_the_broker(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/iotix-broker.XXXXXX", program[64], tries[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(program, sizeof(program), "%s/mosquitto", folder);
+    snprintf(tries, sizeof(tries), "%s/tries", folder);
+    FILE *file = fopen(program, "w");
+    assert_non_null(file);
+    fprintf(file,
+            "#!/bin/sh\n[ -e %s ] && exec /usr/sbin/mosquitto \"$@\"\n"
+            "echo >%s\nsleep 0.3\necho Error: Address already in use >&2\nexit 1\n",
+            tries, tries);
+    fclose(file);
+    assert_int_equal(chmod(program, 0700), 0);
+    struct ix_broker_config config = {.program = program, .ready = on_broker_ready};
+    struct ix_error err;
+    broker_ready = 0;
+    broker_problem[0] = '\0';
+    assert_int_equal(ix_broker_start(&loop, &config, &broker, &err), 0);
+    uint16_t port = ix_broker_port(broker);
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(stranger, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(stranger, 64), 0);
+    wait_for(&broker_ready, 1);
+    assert_string_equal(broker_problem, "");
+    assert_int_not_equal(ix_broker_port(broker), port);
+    close(stranger);
+    unlink(tries);
+    unlink(program);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 /* Is it allowed to take a descriptor from a child? Some containers forbid that. */
 static bool descriptors_can_be_taken(void)
 {
@@ -273,6 +309,7 @@ int main(int argc, char **argv)
         WITH_LOOP(test_a_given_port_is_used),
         WITH_LOOP(test_what_it_says_is_passed_on),
         WITH_LOOP(test_a_port_that_somebody_else_took_is_changed),
+        WITH_LOOP(test_a_stranger_at_the_port_is_not_the_broker),
         WITH_LOOP(test_many_may_connect_at_once),
         WITH_LOOP(test_it_may_be_stopped_at_any_moment),
         WITH_LOOP(test_a_missing_mosquitto_says_what_to_install),
