@@ -234,6 +234,21 @@ static uint64_t observer_restarts(const struct ix_result *result)
     return restarts > 0 && (uint64_t)restarts <= result->worker_restarts ? (uint64_t)restarts : 0;
 }
 
+/* Whether a threshold on lost messages failed by what our own dead workers had on its way alone. */
+static bool only_workers_lost(const struct ix_result *result)
+{
+    const uint64_t *counters = result->final.all.counters;
+    size_t count;
+    const struct ix_threshold *thresholds = ix_thresholds_list(result->thresholds, &count);
+    if (!counters[IX_C_LOST_WORKER] || counters[IX_C_LOST_WORKER] < counters[IX_C_LOST])
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (thresholds[i].evaluated && !thresholds[i].passed &&
+            strcmp(thresholds[i].metric, ix_counter_names[IX_C_LOST]) == 0)
+            return true;
+    return false;
+}
+
 static void judge_workers(struct ix_result *result, struct ix_buf *reasons)
 {
     const struct ix_limits *limits = &result->limits;
@@ -247,6 +262,13 @@ static void judge_workers(struct ix_result *result, struct ix_buf *reasons)
         if (observers)
             ix_buf_printf(reasons, "%s%llu observer restart%s: nobody watched for a moment; the log says why",
                           fleet ? "; " : "", (unsigned long long)observers, observers == 1 ? "" : "s");
+    }
+    if (only_workers_lost(result)) {
+        find(result, reasons, IX_INVALID);
+        ix_units_put_count(reasons, result->final.all.counters[IX_C_LOST_WORKER]);
+        ix_buf_str(reasons,
+                   " messages were lost with workers of iotix that died, and no others: that messages.lost "
+                   "failed says nothing about the broker");
     }
     if (result->frames_dropped > limits->degraded_dropped) {
         find(result, reasons, IX_DEGRADED);
@@ -364,7 +386,7 @@ void ix_result_judge(struct ix_result *result, enum ix_exit preset)
 /* Times that end, or begin, when our own loop gets to it. */
 static const char *const timed[] = {"publish.latency",   "publish.service",   "connect.time",
                                     "connection.outage", "receive.latency",   "delivery.latency",
-                                    "delivery.service",  "schedule.lateness", "publish.lateness"};
+                                    "delivery.transit",  "schedule.lateness", "publish.lateness"};
 
 bool ix_result_is_suspect(const struct ix_result *result, const char *metric)
 {

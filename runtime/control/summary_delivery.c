@@ -134,13 +134,47 @@ static void put_observers(struct ix_page *page, const json_t *delivery)
                   (unsigned long long)restarts, (unsigned long long)overruns);
 }
 
+static void put_heading(struct ix_page *page)
+{
+    ix_page_heading(page, "DELIVERY");
+    ix_buf_printf(page->out, "%25s%12s%12s%12s\n", "sent", "delivered", "lost", "in flight");
+}
+
+static json_t *line_of(const uint64_t *counters)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "sent", (json_int_t)counters[IX_C_D_SENT],
+                     "delivered", (json_int_t)counters[IX_C_D_DELIVERED], "inFlight",
+                     (json_int_t)counters[IX_C_D_IN_FLIGHT], "duplicated",
+                     (json_int_t)counters[IX_C_D_DUPLICATED], "reordered",
+                     (json_int_t)counters[IX_C_D_REORDERED], "late", (json_int_t)counters[IX_C_D_LATE],
+                     "stale", (json_int_t)counters[IX_C_D_STALE]);
+}
+
+/* Of a run that died before its account was closed: what its counters say. */
+static void put_unclosed(struct ix_page *page, const struct ix_snapshot *final)
+{
+    if (!final->all.counters[IX_C_D_SENT])
+        return;
+    put_heading(page);
+    json_t *line = line_of(final->all.counters);
+    put_row(page, "all", line);
+    json_decref(line);
+    for (size_t g = 0; g < final->group_count && g < PARTS_SHOWN && final->group_count > 1; g++) {
+        line = line_of(final->groups[g].counters);
+        put_row(page, final->groups[g].group, line);
+        json_decref(line);
+    }
+    ix_page_wrapped(page->out, "the account was not closed: what is in flight may be lost", 4);
+}
+
 void ix_page_delivery(struct ix_page *page, const struct ix_result *result)
 {
     const json_t *delivery = result->delivery, *total = json_object_get(delivery, "total");
-    if (!delivery)
+    if (!delivery) {
+        put_unclosed(page, &result->final);
         return;
-    ix_page_heading(page, "DELIVERY");
-    ix_buf_printf(page->out, "%25s%12s%12s%12s\n", "sent", "delivered", "lost", "in flight");
+    }
+    put_heading(page);
     put_row(page, "all", total);
     put_parts(page, json_object_get(delivery, "parts"));
     uint64_t unwatched = figure(total, "unwatched");

@@ -7,7 +7,7 @@
 
 #define FIRST_SIZE 256
 #define LATE_NS    (50 * IX_MS) /* a delay that is not the ordinary one of a loop */
-#define ANSWER_NS  (10 * IX_MS) /* what a server may take for an answer, and is not slow */
+#define ANSWER_NS  (50 * IX_MS) /* what a server on a busy host may take for an answer */
 
 /* Entry 0 is never used: 0 means none. */
 static uint32_t take(struct ix_engine *engine)

@@ -129,6 +129,17 @@ def test_twenty_controllers_are_killed_at_a_random_moment(iotix, write, tmp_path
             assert "ended early" in listed.out
 
 
+def test_an_observed_run_whose_controller_dies_tells_what_was_delivered(iotix, write):
+    write("probe.json", model(counter(100)))
+    run = iotix.start("run", write("x.lua", TICKING).name, "--broker", "embedded", "--observe", "#", "--data-dir", "data")
+    run.wait_for("at 40$")
+    run.kill()
+    run.wait()
+    report = iotix("report", "last", "--data-dir", "data").expect(105, "ENDED EARLY", "the account was not closed")
+    sent, delivered = re.search(r"DELIVERY.*\n  all +([\d,]+) +([\d,]+)", report.out).groups()
+    assert 0 < int(delivered.replace(",", "")) <= int(sent.replace(",", ""))
+
+
 def test_a_run_that_still_goes_on(broker, iotix, write):
     write("probe.json", model(counter(100)))
     run = iotix.start("run", write("x.lua", TICKING).name, "--broker", broker.address, "--data-dir", "data")

@@ -138,6 +138,20 @@ static void own_fault_and_overrun_are_invalid(void **state)
     expect(IX_VALID, IX_EXIT_PASSED, NULL);
 }
 
+static void what_only_our_dead_workers_lost_is_not_the_brokers_fault(void **state)
+{
+    (void)state;
+    json_t *table = json_pack("{s:s}", "messages.lost", "count==0");
+    assert_int_equal(ix_thresholds_parse(table, &result.thresholds, NULL), 0);
+    json_decref(table);
+    result.final.all.counters[IX_C_LOST] = result.final.all.counters[IX_C_LOST_WORKER] = 2;
+    ix_thresholds_evaluate(result.thresholds, &result.final, &result.checks, 0, true);
+    expect(IX_INVALID, IX_EXIT_INVALID,
+           "2 messages were lost with workers of iotix that died, and no others");
+    result.final.all.counters[IX_C_LOST] = 3;
+    expect(IX_VALID, IX_EXIT_FAILED, NULL);
+}
+
 static void a_run_that_ended_early_counts_as_interrupted(void **state)
 {
     (void)state;
@@ -198,6 +212,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(busy_and_starved_loops, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_others_took_and_what_was_dropped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(own_fault_and_overrun_are_invalid, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_only_our_dead_workers_lost_is_not_the_brokers_fault, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_run_that_ended_early_counts_as_interrupted, set_up, tear_down),
         cmocka_unit_test(wrong_limits_are_explained),
         cmocka_unit_test(every_limit_is_in_the_manual),
