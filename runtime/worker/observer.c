@@ -134,7 +134,7 @@ static void on_connected(void *owner, bool session_present)
     struct client *c = owner;
     struct observed *o = c->observed;
     c->answers = 0;
-    if (!session_present)
+    if (o->is_ledger && !session_present)
         forget_packets(c);
     else if (o->is_ledger && o->qos == 2)
         o->observer->segment->torn++;
