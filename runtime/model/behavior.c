@@ -27,7 +27,7 @@ static struct ix_template_names names_with(const struct ix_compiler *c, const ch
 static void compile_parameters(struct ix_compiler *c, struct ix_command *command, const json_t *json,
                                const char *path)
 {
-    const char **names = ix_calloc(json_array_size(json) + 1, sizeof(names[0]));
+    json_t *seen = json_object();
 
     command->parameter_count = json_array_size(json);
     command->parameters = ix_calloc(command->parameter_count + 1, sizeof(command->parameters[0]));
@@ -38,14 +38,14 @@ static void compile_parameters(struct ix_compiler *c, struct ix_command *command
             ix_object_check(&c->check, &ix_table_parameter, json_array_get(json, i), item, 0);
         int type = ix_object_word(&o, "type");
 
-        names[i] = ix_object_text(&o, "name");
-        ix_compile_unique(c, item, names[i], "parameter", names, i);
-        p->name = ix_strdup(names[i] ? names[i] : "");
+        const char *name = ix_object_text(&o, "name");
+        ix_compile_unique(c, item, name, "parameter", seen);
+        p->name = ix_strdup(name ? name : "");
         p->type = type < 0 ? IX_TYPE_STRING : (enum ix_type)type;
         p->required = ix_object_boolean(&o, "required");
         free(item);
     }
-    free(names);
+    json_decref(seen);
 }
 
 static void compile_response(struct ix_compiler *c, struct ix_command *command, const struct ix_object *o)
@@ -83,7 +83,7 @@ static void compile_response(struct ix_compiler *c, struct ix_command *command, 
 void ix_compile_commands(struct ix_compiler *c, const json_t *json)
 {
     struct ix_template_names names = ix_compile_names(c);
-    const char **earlier = ix_calloc(json_array_size(json) + 1, sizeof(earlier[0]));
+    json_t *seen = json_object();
 
     c->model->command_count = json_array_size(json);
     c->model->commands = ix_calloc(c->model->command_count + 1, sizeof(c->model->commands[0]));
@@ -92,9 +92,9 @@ void ix_compile_commands(struct ix_compiler *c, const json_t *json)
         char *path = ix_compile_item_path("commands", i), *parameters;
         struct ix_object o = ix_object_check(&c->check, &ix_table_command, json_array_get(json, i), path, 0);
 
-        earlier[i] = ix_object_text(&o, "name");
-        ix_compile_unique(c, path, earlier[i], "command", earlier, i);
-        command->name = ix_strdup(earlier[i] ? earlier[i] : "");
+        const char *name = ix_object_text(&o, "name");
+        ix_compile_unique(c, path, name, "command", seen);
+        command->name = ix_strdup(name ? name : "");
         command->topic = ix_compile_topic(c, &o, "topic", &names);
         parameters = ix_object_path(&o, "parameters");
         compile_parameters(c, command, ix_object_get(&o, "parameters"), parameters);
@@ -102,7 +102,7 @@ void ix_compile_commands(struct ix_compiler *c, const json_t *json)
         free(parameters);
         free(path);
     }
-    free(earlier);
+    json_decref(seen);
 }
 
 void ix_command_deinit(struct ix_command *command)
@@ -334,7 +334,7 @@ static void compile_behavior(struct ix_compiler *c, struct ix_behavior *b, const
 
 void ix_compile_behaviors(struct ix_compiler *c, const json_t *json)
 {
-    const char **earlier = ix_calloc(json_array_size(json) + 1, sizeof(earlier[0]));
+    json_t *seen = json_object();
 
     c->model->behavior_count = json_array_size(json);
     c->model->behaviors = ix_calloc(c->model->behavior_count + 1, sizeof(c->model->behaviors[0]));
@@ -342,14 +342,13 @@ void ix_compile_behaviors(struct ix_compiler *c, const json_t *json)
         char *path = ix_compile_item_path("behaviors", i);
 
         compile_behavior(c, &c->model->behaviors[i], json_array_get(json, i), path);
-        earlier[i] = c->model->behaviors[i].name;
-        if (earlier[i][0])
-            ix_compile_unique(c, path, earlier[i], "behaviour", earlier, i);
+        const char *name = c->model->behaviors[i].name;
+        ix_compile_unique(c, path, name[0] ? name : NULL, "behaviour", seen);
         free(path);
     }
     if (c->model->behavior_count > 0)
         c->model->needs_values = true;
-    free(earlier);
+    json_decref(seen);
 }
 
 void ix_behavior_deinit(struct ix_behavior *b)

@@ -12,6 +12,7 @@ struct ix_compiler {
     const struct ix_json_source *source; /* NULL: the document came as a tree */
     struct ix_model *model;
     const char **names; /* of attributes, by stream */
+    json_t *seen;       /* those that were compiled already */
     size_t name_count;
     int depth; /* of inline children */
 };
@@ -56,8 +57,8 @@ void ix_generator_spec_compile(struct ix_generator_spec *spec, const struct ix_o
 /* "path[i]"; the caller frees it. */
 char *ix_compile_item_path(const char *path, size_t i);
 
-/* Adds a fault if an earlier one of `count` names equals names[count]. */
+/* Adds a fault if the name is among those seen, and adds it to them (an object; NULL is no name). */
 void ix_compile_unique(struct ix_compiler *c, const char *path, const char *name, const char *what,
-                       const char *const *earlier, size_t count);
+                       json_t *seen);
 
 #endif

@@ -19,14 +19,12 @@ char *ix_compile_item_path(const char *path, size_t i)
 }
 
 void ix_compile_unique(struct ix_compiler *c, const char *path, const char *name, const char *what,
-                       const char *const *earlier, size_t count)
+                       json_t *seen)
 {
-    for (size_t i = 0; name && i < count; i++) {
-        if (earlier[i] && strcmp(earlier[i], name) == 0) {
-            ix_faults_add(c->check.faults, path, "there is another %s called \"%.80s\"", what, name);
-            return;
-        }
-    }
+    if (name && json_object_get(seen, name))
+        ix_faults_add(c->check.faults, path, "there is another %s called \"%.80s\"", what, name);
+    else if (name)
+        json_object_set_new(seen, name, json_true());
 }
 
 /* Keys of every payload and names of templates cannot name attributes. */
@@ -123,7 +121,7 @@ static void compile_attribute(struct ix_compiler *c, struct ix_attribute *a, con
         char *name_path = ix_object_path(&o, "name");
 
         check_name(c, name_path, name);
-        ix_compile_unique(c, name_path, name, "attribute", c->names, i);
+        ix_compile_unique(c, name_path, name, "attribute", c->seen);
         free(name_path);
     }
     if (precision >= 0 && type >= 0 && a->type != IX_TYPE_NUMBER)
@@ -154,10 +152,13 @@ static void collect_names(struct ix_compiler *c, const json_t *json)
 void ix_compile_telemetry(struct ix_compiler *c, const json_t *json)
 {
     collect_names(c, json);
+    c->seen = json_object();
     c->model->attribute_count = c->name_count;
     c->model->attributes = ix_calloc(c->name_count + 1, sizeof(c->model->attributes[0]));
     for (size_t i = 0; i < c->name_count; i++)
         compile_attribute(c, &c->model->attributes[i], json_array_get(json, i), i);
+    json_decref(c->seen);
+    c->seen = NULL;
 }
 
 void ix_attribute_deinit(struct ix_attribute *a)
