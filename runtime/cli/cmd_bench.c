@@ -170,6 +170,24 @@ static void put_connection(const struct ix_bench_wish *w, json_t *o)
     set_bool(o, "password", w->password != NULL);
 }
 
+/* What nobody gave is not an option: reports say of options that they come from the command line. */
+static void drop_defaults(json_t *options)
+{
+    static const struct {
+        const char *name, *text;
+    } defaults[] = {
+        {"start", "0"},        {"clean", "true"},   {"expiry", "0"},       {"tls", "false"},
+        {"insecure", "false"}, {"rate", "0"},       {"password", "false"}, {"count", "200"},
+        {"interval", "10"},    {"limit", "0"},      {"inflight", "0"},     {"duration", "0.000000000"},
+        {"every", "1000"},     {"retain", "false"}, {"size", "256"},
+    };
+    for (size_t i = 0; i < IX_ARRAY_LEN(defaults); i++) {
+        const char *text = json_string_value(json_object_get(options, defaults[i].name));
+        if (text && strcmp(text, defaults[i].text) == 0)
+            json_object_del(options, defaults[i].name);
+    }
+}
+
 static json_t *scenario_options(struct ix_bench_wish *w, enum ix_bench_kind kind, struct ix_error *err)
 {
     json_t *o = json_object();
@@ -196,6 +214,7 @@ static json_t *scenario_options(struct ix_bench_wish *w, enum ix_bench_kind kind
     code = code < 0 ? code : put_topics(w, kind, o, err);
     if (code == 0 && kind == IX_BENCH_PUB)
         set_count(o, "size", w->size);
+    drop_defaults(o);
     if (code == 0)
         return o;
     json_decref(o);

@@ -106,7 +106,7 @@ bool ix_command_begin(const struct ix_command_line *line, int argc, char **argv,
         ix_options_help(line);
     } else {
         /* The command's name is what its usage begins with: words in small letters. */
-        int len = (int)strcspn(line->usage, "ABCDEFGHIJKLMNOPQRSTUVWXYZ[");
+        int len = (int)strcspn(line->usage, "ABCDEFGHIJKLMNOPQRSTUVWXYZ[-");
         fprintf(stderr, "%.*s: %s\n", len > 0 ? len - 1 : 0, line->usage, err.text);
         *status = IX_EXIT_CONFIGURATION;
     }

@@ -55,6 +55,13 @@ def test_message_as_text_and_from_a_file(broker, observe, iotix, tmp_path):
     assert payloads == {"text": '{"a": "ü ${deviceId}"}'.encode(), "file": bytes(range(256))}
 
 
+def test_what_nobody_gave_is_not_said_to_be_given(broker, iotix, tmp_path):
+    bench(iotix, broker, "pub", "-c", 2, "-t", "t", "-L", 1, "--out", f"json={tmp_path / 'o.json'}").expect(0)
+    settings = json.loads((tmp_path / "o.json").read_text())["run"]["settings"]
+    given = {name for name, setting in settings.items() if setting["origin"] == "command line"}
+    assert given == {"broker", "option.count", "option.topic", "option.limit", "option.prefix"}
+
+
 def test_interval_gives_the_rate(broker, observe, iotix):
     observer = observe(broker)
     run = bench(iotix, broker, "pub", "-c", 5, "-i", 0, "-t", "r/%i", "-I", 50, "--duration", "2s")
@@ -164,7 +171,7 @@ def test_pub_with_a_model(broker, observe, iotix):
 
 
 @pytest.mark.parametrize("arguments, text", [
-    (["pub", "-t", "a", "--topicc", "b"], 'unknown option --topicc; did you mean "--topic"'),
+    (["pub", "-t", "a", "--topicc", "b"], 'iotix bench pub: unknown option --topicc; did you mean "--topic"'),
     (["pubb"], 'unknown command "pubb"; did you mean "pub"'),
     (["pub"], "-t is missing"),
     (["pub", "-t", "a/#", "-L", "1"], "wildcards"),
