@@ -149,6 +149,10 @@ enum ix_exit ix_plan_conclude(struct ix_run *run)
     if (run->result.error)
         stop(plan, "%.*s", (int)strcspn(run->result.error, "\n"), run->result.error);
     ix_plan_sum_up(run, plan);
+    bool fits = plan->shortage_count == 0 || !plan->shortages[0].hard;
+    bool asked_outside = plan->http_requests || run->has_observer;
+    if (run->preset == IX_EXIT_CONFIGURATION || (run->preset == IX_EXIT_SCRIPT && fits && !asked_outside))
+        plan->failed = run->preset;
     if (plan->options.json) {
         print_json(run, plan);
     } else {
@@ -158,10 +162,11 @@ enum ix_exit ix_plan_conclude(struct ix_run *run)
         fputs(ix_buf_cstr(&out), stdout);
         ix_buf_deinit(&out);
     }
-    bool fits = plan->shortage_count == 0 || !plan->shortages[0].hard;
     if (run->interrupted)
         return IX_EXIT_INTERRUPTED;
-    return fits && run->preset != IX_EXIT_CONFIGURATION ? IX_EXIT_PASSED : IX_EXIT_CONFIGURATION;
+    if (plan->failed)
+        return plan->failed;
+    return fits ? IX_EXIT_PASSED : IX_EXIT_CONFIGURATION;
 }
 
 static void deinit(struct ix_plan *plan)

@@ -16,7 +16,9 @@ struct ix_plan_options {
 };
 
 /* Prints what the run of `config` needs, what there is, each shortage with its cure, and the launch strategy that suits
- * the size. 0: it fits; IX_EXIT_CONFIGURATION: it does not, or can't run at all; other codes as of ix_run. */
+ * the size. 0: it fits; IX_EXIT_CONFIGURATION: it does not, or can't run at all; IX_EXIT_SCRIPT: the scenario ends with
+ * an error, unless it asked the world outside before (HTTP, t:subscribe), of which a plan knows nothing; other codes as
+ * of ix_run. */
 int ix_plan_run(const struct ix_run_config *config, const struct ix_plan_options *options);
 
 #endif

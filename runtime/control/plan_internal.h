@@ -42,7 +42,8 @@ struct ix_plan {
     double *connected_after; /* by place of the group; NAN: not yet */
     size_t connected_count;
     bool complete;
-    char *stopped; /* why it was not followed to the end */
+    char *stopped;       /* why it was not followed to the end */
+    enum ix_exit failed; /* it can't run, or errs where nothing from outside was assumed; 0: neither */
     /* sums */
     struct plan_group *groups;
     size_t group_count;

@@ -168,11 +168,20 @@ static size_t hard_ones(const struct ix_plan *plan)
     return n;
 }
 
+static const char *outcome(const struct ix_plan *plan)
+{
+    if (plan->failed)
+        return plan->failed == IX_EXIT_SCRIPT ? "SCRIPT ERROR" : "BAD CONFIGURATION";
+    return hard_ones(plan) ? "DOES NOT FIT" : "FITS";
+}
+
 static void put_head(const struct ix_run *run, const struct ix_plan *plan, struct ix_buf *out)
 {
     size_t hard = hard_ones(plan);
-    ix_buf_printf(out, "%s  %s: ", hard ? "DOES NOT FIT" : "FITS", run->result.scenario);
-    if (hard)
+    ix_buf_printf(out, "%s  %s: ", outcome(plan), run->result.scenario);
+    if (plan->failed)
+        ix_buf_str(out, "the run would end like this");
+    else if (hard)
         ix_buf_printf(out, "%zu shortage%s", hard, hard == 1 ? "" : "s");
     else if (plan->shortage_count)
         ix_buf_printf(out, "%zu warning%s", plan->shortage_count, plan->shortage_count == 1 ? "" : "s");
@@ -199,7 +208,7 @@ void ix_plan_print_text(const struct ix_run *run, const struct ix_plan *plan, st
         ix_buf_printf(out, "  %s\n", plan->notes[i]);
     ix_buf_printf(out, "\nPLAN\n  %-*s %s\n", LABEL, "scenario", run->result.path);
     ix_buf_printf(out, "  %-*s %s\n", LABEL, "broker", run->result.broker ? run->result.broker : "none");
-    ix_buf_printf(out, "\n%s\n", hard_ones(plan) ? "DOES NOT FIT" : "FITS");
+    ix_buf_printf(out, "\n%s\n", outcome(plan));
 }
 
 /* ---- JSON ---- */
@@ -302,7 +311,7 @@ json_t *ix_plan_json(const struct ix_run *run, const struct ix_plan *plan)
     json_object_set_new(o, "path", json_string(run->result.path));
     json_object_set_new(o, "broker", run->result.broker ? json_string(run->result.broker) : json_null());
     json_object_set(o, "options", run->result.options);
-    json_object_set_new(o, "fits", json_boolean(hard_ones(plan) == 0));
+    json_object_set_new(o, "fits", json_boolean(!plan->failed && hard_ones(plan) == 0));
     json_object_set_new(o, "followed",
                         json_pack("{s:f, s:b, s:s?}", "seconds", plan->seconds, "complete", plan->complete,
                                   "reason", plan->complete ? NULL : plan->stopped));

@@ -148,9 +148,23 @@ def test_a_scenario_without_end_is_followed_as_far_as_asked(plan, probe):
 
 
 def test_a_script_error_ends_the_following_and_is_named(plan, probe):
-    found = plan(probe(5, 't:sleep "3s" local x = nil + 1'))
-    assert not found["followed"]["complete"]
+    found = plan(probe(5, 't:sleep "3s" local x = nil + 1'), code=107)
+    assert not found["followed"]["complete"] and not found["fits"]
     assert "probe.lua:7" in found["followed"]["reason"] and found["needs"]["messages"] >= 15
+
+
+def test_an_error_after_an_assumed_answer_may_be_the_plans_own(plan, probe):
+    found = plan(probe(5, 'local x = t:http { url = "http://127.0.0.1:1/x" }.json.total'))
+    assert not found["followed"]["complete"] and "probe.lua:7" in found["followed"]["reason"] and found["fits"]
+
+
+@pytest.mark.parametrize("body, code, word", [
+    ('error "boom"', 107, "SCRIPT ERROR"),
+    ('t:group { model = "probe.json", count = 5e9 }', 104, "BAD CONFIGURATION"),
+])
+def test_what_can_not_run_does_not_fit(body, code, word, iotix, probe):
+    ended = iotix("plan", probe(5, body)).expect(code, rf"(?m)^{word}  test: ", rf"(?m)^{word}$")
+    assert "FITS" not in ended.out
 
 
 def test_requests_are_not_made(plan, probe):
