@@ -6,12 +6,15 @@
 #include "control/judge.h"
 #include "control/replay.h"
 #include "control/run.h"
+#include "script/embedded.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define BENCH "lua/bench/" /* the scenarios of iotix bench */
 
 static const char summary[] =
     "Runs a scenario to its end: progress on stderr, the summary on stdout, reports where asked for.\n"
@@ -32,6 +35,7 @@ static int parse_data_limit(const char *text, uint64_t *bytes, struct ix_error *
 }
 
 /* What the command line said. */
+
 struct given {
     struct ix_run_config config;
     struct ix_option_list settings, outputs, allowed_env, limits, observe, record;
@@ -175,6 +179,10 @@ static bool repeat(struct given *given, int argc, char **argv, int *status)
     const char *seed = json_string_value(json_object_get(given->replay, "seed"));
     if (given->replay && (!seed || (!path && !given->argument_count)))
         ix_fail(&err, -EPROTO, "it names no seed, or no scenario file");
+    else if (given->replay && !given->argument_count && strncmp(path, BENCH, strlen(BENCH)) == 0 &&
+             ix_embedded_find(path))
+        ix_fail(&err, -EPROTO, "it is of iotix bench %.*s: repeat that command line with --seed %s",
+                (int)strcspn(path + strlen(BENCH), "."), path + strlen(BENCH), seed);
     if (err.code) {
         fprintf(stderr, "iotix run: --replay-of %s: %s\n", given->replay_of, err.text);
         *status = IX_EXIT_CONFIGURATION;

@@ -60,6 +60,8 @@ def test_what_nobody_gave_is_not_said_to_be_given(broker, iotix, tmp_path):
     settings = json.loads((tmp_path / "o.json").read_text())["run"]["settings"]
     given = {name for name, setting in settings.items() if setting["origin"] == "command line"}
     assert given == {"broker", "option.count", "option.topic", "option.limit", "option.prefix"}
+    again = iotix("run", "--replay-of", tmp_path / "o.json")  # with none of these options it would never end
+    again.expect(104, rf"it is of iotix bench pub: repeat that command line with --seed {settings['seed']['value']}")
 
 
 def test_interval_gives_the_rate(broker, observe, iotix):
