@@ -214,7 +214,7 @@ void ix_device_drop_due(struct ix_device *d, uint64_t now_ns)
         forget_if_over(group, state);
         return;
     }
-    metrics_of(state)->dropped++;
+    struct ix_dropout_metrics *metrics = metrics_of(state);
     ix_device_count(d, IX_C_DROPPED, 1);
     ix_device_trend(d, IX_T_SCHEDULE, instant, now_ns);
     row->flags |= IX_ROW_DROP_HELD;
@@ -227,6 +227,7 @@ void ix_device_drop_due(struct ix_device *d, uint64_t now_ns)
     forget_if_over(group, state);
     ix_device_leave(d, mode, row->drop_until_ns);
     ix_device_set_status(d, IX_D_DROPPED);
+    metrics->dropped++; /* last: whoever sees that all are dropped counts them so */
 }
 
 void ix_device_drop_over(struct ix_device *d, bool is_back, uint64_t now_ns)

@@ -138,11 +138,11 @@ static void on_connected(void *owner, bool session_present)
     d->flags &= (uint8_t)~IX_DF_OWN_FAULT;
     ix_device_set_stage(d, IX_S_UP, 0);
     ix_device_set_link(d, IX_L_CONNECTED);
-    if (row->flags & IX_ROW_DROP_HELD)
+    ix_device_set_status(d, IX_D_RUNNING);
+    if (row->flags & IX_ROW_DROP_HELD) /* last: whoever sees that all are back counts them so */
         ix_device_drop_over(d, true, now);
     subscribe(d);
     ix_command_subscribe(d);
-    ix_device_set_status(d, IX_D_RUNNING);
     ix_behavior_connected(d, first, now);
     ix_device_rearm(d);
 }

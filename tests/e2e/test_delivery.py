@@ -160,7 +160,7 @@ def test_an_observers_connection_that_breaks(qos, run, broker, observe, tmp_path
     """What was under way to it is not the broker's loss, and what the broker repeats of QoS 2 is no duplicate."""
     seen = observe(broker, "devices/#")
     proxy = Cutter(broker.port)
-    (tmp_path / "probe.json").write_text(json.dumps(model(counter(50), connection={"qos": 2})), encoding="utf-8")
+    (tmp_path / "probe.json").write_text(json.dumps(model(counter(100), connection={"qos": 2})), encoding="utf-8")
     text = scenario(50, UNTIL_STOPPED, before=OBSERVE.replace("qos = 1", f"qos = {qos}"))
     one = run.start(text, proxy)
     for _ in range(2):
