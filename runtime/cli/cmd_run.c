@@ -183,6 +183,11 @@ static bool repeat(struct given *given, int argc, char **argv, int *status)
              ix_embedded_find(path))
         ix_fail(&err, -EPROTO, "it is of iotix bench %.*s: repeat that command line with --seed %s",
                 (int)strcspn(path + strlen(BENCH), "."), path + strlen(BENCH), seed);
+    else if (given->replay && !given->argument_count && !ix_embedded_find(path) && access(path, R_OK) < 0)
+        ix_fail(&err, -ENOENT,
+                "its scenario \"%s\" can't be read from here: go to the folder that the run was started in, "
+                "or name the file (iotix run FILE --replay-of …)",
+                path);
     if (err.code) {
         fprintf(stderr, "iotix run: --replay-of %s: %s\n", given->replay_of, err.text);
         *status = IX_EXIT_CONFIGURATION;
