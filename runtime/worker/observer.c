@@ -11,8 +11,9 @@
 #define LEDGER_RETRY_NS  (100 * IX_MS)
 #define LEDGER_SESSION_S 120
 #define LOOK_NS          (100 * IX_MS)
-#define LOOKS_OF_OVERRUN 10    /* in a row */
-#define PACKETS_KEPT     16384 /* more than are under way when a connection breaks */
+#define LOOKS_OF_OVERRUN 10   /* in a row */
+#define PACKETS_KEPT     4096 /* more than are under way when a connection breaks */
+#define PACKETS_JUST_NOW 32
 
 struct observed;
 
@@ -27,9 +28,9 @@ struct client {
     size_t answers;         /* of topics, on this connection */
     uint64_t away_since_ns; /* 0: it is subscribed, or never was */
     unsigned full_looks;
-    uint16_t packets[PACKETS_KEPT]; /* the latest, of QoS 1 and 2 */
+    uint16_t packets[PACKETS_KEPT]; /* ids of the latest by QoS 1 and 2 on this connection */
     size_t packet_count;
-    uint64_t packet_is_kept[65536 / 64]; /* a bit for each number */
+    uint64_t earlier[65536 / 64]; /* a bit for each id that was among the latest on the one before */
     char id[64];
 };
 
@@ -122,11 +123,14 @@ static void on_deadline(struct ix_wheel_entry *entry, uint64_t now_ns)
     answer(o, -ETIMEDOUT, text);
 }
 
-/* A new session begins to count anew. */
-static void forget_packets(struct client *c)
+/* What came on the connection before may come again on this one, unless it is of a new session. */
+static void turn_over(struct client *c, bool session_present)
 {
+    if (!session_present)
+        memset(c->earlier, 0, sizeof c->earlier);
+    for (size_t i = 0; i < PACKETS_KEPT && i < c->packet_count && session_present; i++)
+        c->earlier[c->packets[i] / 64] |= 1ull << (c->packets[i] % 64);
     c->packet_count = 0;
-    memset(c->packet_is_kept, 0, sizeof c->packet_is_kept);
 }
 
 static void on_connected(void *owner, bool session_present)
@@ -134,9 +138,9 @@ static void on_connected(void *owner, bool session_present)
     struct client *c = owner;
     struct observed *o = c->observed;
     c->answers = 0;
-    if (o->is_ledger && !session_present)
-        forget_packets(c);
-    else if (o->is_ledger && o->qos == 2)
+    if (o->is_ledger)
+        turn_over(c, session_present);
+    if (o->is_ledger && session_present && o->qos == 2)
         o->observer->segment->torn++;
     /* Subscribing again is harmless, and sure. */
     for (size_t i = 0; i < o->topic_count && c->link; i++)
@@ -216,23 +220,18 @@ static void on_closed(void *owner, enum ix_outcome outcome, const char *reason)
     retry_later(c);
 }
 
-static uint64_t *word_of(struct client *c, uint16_t packet)
+/* Whether the broker repeats a packet: it has no confirmation from the connection before, or (by QoS 2) has just sent
+ * it. Brokers may use an id again as soon as it is confirmed. */
+static bool is_repeated(struct client *c, const struct ix_message *message)
 {
-    return &c->packet_is_kept[packet / 64];
-}
-
-/* Whether a packet is one of those handed on lately: the broker repeats what it has no confirmation of. */
-static bool is_repeated(struct client *c, uint16_t packet)
-{
-    uint64_t bit = 1ull << (packet % 64);
-    if (*word_of(c, packet) & bit)
-        return true;
-    uint16_t *place = &c->packets[c->packet_count % PACKETS_KEPT];
-    if (c->packet_count++ >= PACKETS_KEPT)
-        *word_of(c, *place) &= ~(1ull << (*place % 64));
-    *place = packet;
-    *word_of(c, packet) |= bit;
-    return false;
+    uint16_t packet = message->packet;
+    uint64_t *word = &c->earlier[packet / 64], bit = 1ull << (packet % 64);
+    bool repeated = *word & bit;
+    *word &= ~bit;
+    for (size_t i = 1; message->qos == 2 && i <= PACKETS_JUST_NOW && i <= c->packet_count; i++)
+        repeated = repeated || c->packets[(c->packet_count - i) % PACKETS_KEPT] == packet;
+    c->packets[c->packet_count++ % PACKETS_KEPT] = packet;
+    return repeated;
 }
 
 static void on_message(void *owner, const struct ix_message *message)
@@ -241,7 +240,7 @@ static void on_message(void *owner, const struct ix_message *message)
     struct observed *o = c->observed;
     if (o->is_ledger) {
         struct ix_message own = *message;
-        own.duplicate = message->qos > 0 && is_repeated(c, message->packet);
+        own.duplicate = message->qos > 0 && is_repeated(c, message);
         o->observer->events.arrived(o->observer->context, &own, ix_clock_now(&o->observer->loop->clock));
         return;
     }
