@@ -51,6 +51,8 @@ const struct ix_field ix_result_end[] = {
     R(advice, "advice", IX_F_TEXT),
     R(interrupted, "interrupted", IX_F_BOOL),
     R(observer_overrun, "observerOverrun", IX_F_U64),
+    R(observer_held_ns, "observerHeldNs", IX_F_U64),
+    R(observer_held_most_ns, "observerHeldMostNs", IX_F_U64),
     R(delivery, "delivery", IX_F_JSON),
     END,
 };

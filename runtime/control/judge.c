@@ -194,6 +194,25 @@ static void judge_lateness(struct ix_result *result, struct ix_buf *reasons)
                    "use fewer devices or longer intervals, free the CPU, or spread the run over more cores");
 }
 
+/* An observer that did not get to its messages makes them late: like publishers, in more than one of a hundred. */
+static void judge_observers(struct ix_result *result, struct ix_buf *reasons)
+{
+    uint64_t most = result->observer_held_most_ns;
+    if ((double)result->observer_held_ns < result->seconds * 1e7 ||
+        most <= result->limits.degraded_lateness_ns)
+        return;
+    bool invalid = most > result->limits.invalid_lateness_ns;
+    find(result, reasons, invalid ? IX_INVALID : IX_DEGRADED);
+    ix_buf_str(reasons, "an observer was held up by this host for ");
+    ix_units_put_duration(reasons, result->observer_held_ns);
+    ix_buf_str(reasons, ", at most ");
+    ix_units_put_duration(reasons, most);
+    ix_buf_str(reasons, " > ");
+    ix_units_put_duration(reasons,
+                          invalid ? result->limits.invalid_lateness_ns : result->limits.degraded_lateness_ns);
+    ix_buf_str(reasons, ": times of delivery, and what was late, are its own delays as well; free the CPU");
+}
+
 static void judge_load(struct ix_result *result, struct ix_buf *reasons)
 {
     const struct ix_limits *limits = &result->limits;
@@ -360,6 +379,7 @@ void ix_result_judge(struct ix_result *result, enum ix_exit preset)
     result->preset = preset;
     result->validity = IX_VALID;
     judge_lateness(result, &reasons);
+    judge_observers(result, &reasons);
     judge_load(result, &reasons);
     result->was_slow = result->validity != IX_VALID;
     judge_workers(result, &reasons);

@@ -74,6 +74,7 @@ struct ix_result {
     /* Messages of which observers could not say what became of them through their own fault: not delivered while
      * they were overrun or restarted, or too far behind. */
     uint64_t observer_overrun;
+    uint64_t observer_held_ns, observer_held_most_ns; /* held up by this host: in all, and longest */
     json_t *delivery; /* account of the observers (control/delivery.h); NULL: nothing was observed */
     struct ix_snapshot final;
     struct ix_series series;

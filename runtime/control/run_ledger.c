@@ -281,7 +281,7 @@ bool ix_run_ledger_frame(struct ix_run *run, uint32_t worker, uint8_t type, stru
 /* ---- closing ---- */
 
 struct sums {
-    uint64_t sent, delivered, arrivals, overruns, torn, away_ns, restarts, away;
+    uint64_t sent, delivered, arrivals, overruns, torn, held_ns, held_most_ns, away_ns, restarts, away;
 };
 
 /* Of all workers; without histograms. */
@@ -301,6 +301,8 @@ static struct sums sum_up(const struct ix_run *run)
         s.arrivals += segment->ungrouped[IX_C_D_CORRUPT];
         s.overruns += segment->overruns;
         s.torn += segment->torn;
+        s.held_ns = segment->held_ns > s.held_ns ? segment->held_ns : s.held_ns;
+        s.held_most_ns = segment->held_most_ns > s.held_most_ns ? segment->held_most_ns : s.held_most_ns;
         s.away_ns += segment->away_ns;
         s.away += segment->away;
         s.restarts += segment->epoch ? segment->epoch - 1 : 0;
@@ -391,6 +393,8 @@ void ix_run_ledger_close(struct ix_run *run)
     run->result.delivery =
         ix_delivery_close(ix_workers_ledger(run->workers), &facts, name_device, run, &run->now);
     run->result.observer_overrun += overrun_of(run->result.delivery, &s);
+    run->result.observer_held_ns = s.held_ns;
+    run->result.observer_held_most_ns = s.held_most_ns;
 }
 
 void ix_run_ledger_free(struct ix_run *run)

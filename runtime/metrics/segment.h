@@ -218,9 +218,11 @@ struct ix_segment {
     uint32_t away;           /* its clients that are without a subscription that they had */
     uint32_t ledger_pending; /* 1 + the slot of the ledger whose next message is being sent; 0: none is */
     uint64_t overruns;       /* looks at the observer's sockets that found them as good as full */
-    uint64_t torn;           /* connections of the ledger by QoS 2 that broke, while the session went on */
-    uint64_t away_ns;        /* time without an accepted subscription after the first one */
-    uint64_t dropped;        /* messages for the scenario that found no room on their way to the controller */
+    uint64_t held_ns;      /* sum of delays above 50 ms with which the observer's loop got to what was due */
+    uint64_t held_most_ns; /* the longest of them */
+    uint64_t torn;         /* connections of the ledger by QoS 2 that broke, while the session went on */
+    uint64_t away_ns;      /* time without an accepted subscription after the first one */
+    uint64_t dropped;      /* messages for the scenario that found no room on their way to the controller */
     uint64_t ungrouped[IX_C_COUNT]; /* what belongs to no group */
     struct ix_sampling sampling; /* left behind by a worker that hung in it: its successor asks once more */
     struct ix_group_metrics groups[IX_SEGMENT_GROUPS];

@@ -11,6 +11,7 @@
 #define LEDGER_RETRY_NS  (100 * IX_MS)
 #define LEDGER_SESSION_S 120
 #define LOOK_NS          (100 * IX_MS)
+#define HELD_NS          (50 * IX_MS)
 #define LOOKS_OF_OVERRUN 10   /* in a row */
 #define PACKETS_KEPT     4096 /* more than are under way when a connection breaks */
 #define PACKETS_JUST_NOW 32
@@ -60,6 +61,7 @@ struct ix_observer {
     void *context;
     struct observed *subscriptions;
     struct ix_wheel_entry look;
+    uint64_t look_ns; /* when it is due */
 };
 
 static void answer(struct observed *o, int code, const char *message)
@@ -276,6 +278,13 @@ static void on_look(struct ix_wheel_entry *entry, uint64_t now_ns)
     for (struct observed *o = observer->subscriptions; o; o = o->next)
         for (size_t i = 0; i < o->client_count; i++)
             look_at(&o->clients[i]);
+    uint64_t held_ns = now_ns > observer->look_ns ? now_ns - observer->look_ns : 0;
+    if (held_ns > HELD_NS) {
+        observer->segment->held_ns += held_ns;
+        if (held_ns > observer->segment->held_most_ns)
+            observer->segment->held_most_ns = held_ns;
+    }
+    observer->look_ns = now_ns + LOOK_NS;
     ix_wheel_add(observer->loop->wheel, &observer->look, now_ns + LOOK_NS);
 }
 
@@ -289,7 +298,8 @@ struct ix_observer *ix_observer_new(struct ix_loop *loop, uint64_t run, struct i
     observer->events = *events;
     observer->context = context;
     observer->look.fire = on_look;
-    ix_wheel_add(loop->wheel, &observer->look, ix_loop_update(loop) + LOOK_NS);
+    observer->look_ns = ix_loop_update(loop) + LOOK_NS;
+    ix_wheel_add(loop->wheel, &observer->look, observer->look_ns);
     return observer;
 }
 

@@ -126,6 +126,24 @@ def test_a_killed_observer_keeps_its_account(run, broker, observe, tmp_path):
     assert total["inFlight"] == total["stale"] == total["unknown"] == 0
 
 
+def test_a_stopped_observer_is_not_a_slow_broker(run, broker, observe, tmp_path):
+    seen = observe(broker, "devices/#")
+    before = OBSERVE.replace("qos = 1", 'lateAfter = "1s"')
+    one = run.start(scenario(20, UNTIL_STOPPED, before=before), broker)
+    seen.wait_for_devices(20, 20)
+    observer = next(pid for pid in workers(one.pid) if is_a(pid, "iotix-observer"))
+    os.kill(observer, signal.SIGSTOP)
+    time.sleep(2.5)
+    os.kill(observer, signal.SIGCONT)
+    count = len(seen.messages)
+    wait_until(lambda: len(seen.messages) > count + 300, 30, "messages after it")
+    (tmp_path / "stop").touch()
+    result = run.finish(one, 111)
+    total = result["delivery"]["total"]
+    assert total["late"] > 0 and total["lost"] == 0 and total["delivered"] == total["sent"]
+    assert any("an observer was held up" in reason for reason in result["verdict"]["reasons"])
+
+
 class Cutter(Proxy):
     """cut() resets the observer's connection after 300 ms in which what it confirms did not reach the broker."""
 

@@ -138,6 +138,21 @@ static void own_fault_and_overrun_are_invalid(void **state)
     expect(IX_VALID, IX_EXIT_PASSED, NULL);
 }
 
+static void observers_that_are_held_up_are_our_fault(void **state)
+{
+    (void)state;
+    result.seconds = 100;
+    result.observer_held_ns = result.observer_held_most_ns = 900 * IX_MS; /* less than one of a hundred */
+    expect(IX_VALID, IX_EXIT_PASSED, NULL);
+    result.observer_held_ns = 1500 * IX_MS;
+    expect(IX_DEGRADED, IX_EXIT_PASSED,
+           "an observer was held up by this host for 1.50 s, at most 900 ms > 50");
+    result.observer_held_most_ns = 1500 * IX_MS;
+    expect(IX_INVALID, IX_EXIT_INVALID, "at most 1.50 s > 1.00 s");
+    limit("lateness.degraded=off");
+    expect(IX_VALID, IX_EXIT_PASSED, NULL);
+}
+
 static void what_only_our_dead_workers_lost_is_not_the_brokers_fault(void **state)
 {
     (void)state;
@@ -212,6 +227,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(busy_and_starved_loops, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_others_took_and_what_was_dropped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(own_fault_and_overrun_are_invalid, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(observers_that_are_held_up_are_our_fault, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_only_our_dead_workers_lost_is_not_the_brokers_fault, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_run_that_ended_early_counts_as_interrupted, set_up, tear_down),
