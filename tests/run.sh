@@ -15,7 +15,7 @@ case $build in /*) ;; *) build=$PWD/$build ;; esac
 export IOTIX=$build/iotix
 limit=${TEST_TIMEOUT:-180}      # seconds for one unit program or Lua file
 limit_e2e=${E2E_TIMEOUT:-600}   # seconds for one file of end-to-end tests
-jobs_e2e=${E2E_JOBS:-3}         # of these files run at once
+jobs_e2e=${E2E_JOBS:-4}         # of these files run at once
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/iotix-tests.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
