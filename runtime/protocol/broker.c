@@ -38,7 +38,7 @@ struct ix_broker {
     uv_tcp_t probe;
     uv_connect_t connecting;
     uint64_t deadline_ns;
-    int port_fd; /* keeps the port until mosquitto listens; -1: none */
+    int port_fd; /* keeps the port; -1: none */
     int log_fd;  /* what mosquitto says */
     int attempts;
     int handles; /* open ones: the memory goes with the last */
@@ -118,20 +118,28 @@ static void give_port_back(struct ix_broker *broker)
     broker->port_fd = -1;
 }
 
-/* A port that is free. The listener is told its number, because to mosquitto port 0 is a Unix socket. Until it listens,
- * a socket of ours keeps the port from everybody who asks for any: two runs that start at once would get the same
- * one, and one of them the other's broker. Mosquitto may bind it all the same, because both allow reuse. */
+/* The wished port, or a free one (the listener is told its number, because to mosquitto port 0 is a Unix socket), or 0.
+ * A socket of ours keeps it, also while no broker listens, from everybody who asks for any port: two runs that start at
+ * once would get the same one, and a connection could take that of a broker that is just started again. Mosquitto may
+ * bind it all the same, because both allow reuse. */
 static uint16_t take_port(struct ix_broker *broker)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(broker->config.port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(address);
     int one = 1;
     give_port_back(broker);
-    broker->port_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (broker->port_fd < 0 || bind(broker->port_fd, (struct sockaddr *)&address, len) < 0 ||
-        getsockname(broker->port_fd, (struct sockaddr *)&address, &len) < 0 ||
-        setsockopt(broker->port_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) <
-            0) /* only now: see above */
+    int fd = broker->port_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (broker->config.port != 0) { /* whether it can be had is for mosquitto to say */
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        (void)bind(fd, (struct sockaddr *)&address, len);
+        return broker->config.port;
+    }
+    /* Reuse is allowed only once the port is ours alone. */
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &len) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
         return 0;
     return ntohs(address.sin_port);
 }
@@ -157,7 +165,6 @@ static void read_log(const struct ix_broker *broker, char text[LOG_TAIL + 1])
 static void report_ready(struct ix_broker *broker, const struct ix_error *failure)
 {
     uv_timer_stop(&broker->timer);
-    give_port_back(broker);
     broker->state = failure == NULL ? READY : OVER;
     broker->config.ready(broker->config.context, failure);
 }
@@ -225,7 +232,7 @@ static void spawn(struct ix_broker *broker)
     broker->exited = false;
     (void)ftruncate(broker->log_fd, 0);
     lseek(broker->log_fd, 0, SEEK_SET);
-    broker->port = broker->config.port != 0 ? broker->config.port : take_port(broker);
+    broker->port = take_port(broker);
     if (spawn_child(broker, &err) != 0)
         report_ready(broker, &err);
     else if (!broker->probing)
@@ -380,7 +387,7 @@ int ix_broker_start(struct ix_loop *loop, const struct ix_broker_config *config,
     broker->log_fd = log_fd;
     broker->handles = 1;
     broker->port_fd = -1;
-    broker->port = config->port != 0 ? config->port : take_port(broker);
+    broker->port = take_port(broker);
     broker->attempts = 1;
     broker->deadline_ns = ix_clock_now(&loop->clock) + READY_TIMEOUT_NS;
     uv_timer_init(&loop->uv, &broker->timer);

@@ -21,7 +21,7 @@ return iotix.scenario {
   name = "reports <&> \\"quoted\\"", description = "a run that has everything", tags = { suite = "nightly" },
   options = { devices = 6 },
   thresholds = {
-    ["messages.lost"] = "count==0", ["publish.latency"] = { "p(95)<30s", "p(95)<0.001ms" },
+    ["messages.lost"] = "count<=3", ["publish.latency"] = { "p(95)<30s", "p(95)<0.001ms" },
     ["messages.sent{group:one}"] = "count>1", orders = "count==3",
   },
   run = function(t)
@@ -62,11 +62,13 @@ def check_json(folder, messages):
     assert run["scenario"] == 'reports <&> "quoted"' and run["seed"] == "77" and run["options"] == {"devices": 6}
     assert run["tags"] == {"suite": "nightly"} and run["models"][0]["id"] == "probe-v1"
     assert (verdict["outcome"], verdict["exitCode"]) == ("failed", 99)
-    assert counters["messages.sent"] == counters["messages.acked"] == len(messages)
+    # Each of the three power cuts may fall between a message and its PUBACK.
+    assert counters["messages.sent"] == counters["messages.acked"] + counters["messages.lost"]
+    assert counters["messages.sent"] - 3 <= counters["messages.acked"] <= len(messages) <= counters["messages.sent"]
     assert counters["connect.accepted"] == 8 + 3 and counters["connection.dropped"] == 3
     assert counters["messages.scheduled"] == counters["messages.sent"] + counters["messages.neverSent.offline"]
     assert {g["group"]: g["devices"]["count"] for g in result["groups"]} == {"one": 6, "two": 2}
-    assert sum(g["counters"]["messages.sent"] for g in result["groups"]) == len(messages)
+    assert sum(g["counters"]["messages.sent"] for g in result["groups"]) == counters["messages.sent"]
     checks = {c["name"]: c for c in result["checks"]}
     assert (checks["flaky & odd"]["passes"], checks["flaky & odd"]["fails"]) == (2, 1)
     assert checks["always </script> fine"]["passed"]
@@ -77,7 +79,7 @@ def check_json(folder, messages):
     assert dropout["backTime"]["count"] == 3
     assert [e["name"] for e in result["events"]] == ["before <the> outage"]
     assert {(m["name"], m["value"]) for m in result["metrics"] if m["kind"] == "counter"} == {("orders", 2), ("orders", 1)}
-    assert sum(p["sent"] for p in result["series"]) == len(messages) and len(result["series"]) >= 6
+    assert sum(p["sent"] for p in result["series"]) == counters["messages.sent"] and len(result["series"]) >= 6
     times = [p["t"] for p in result["series"]]
     assert times == sorted(times)
     assert any(p["byStatus"]["dropped"] == 3 for p in result["series"]), "the outage shows"
@@ -159,8 +161,8 @@ def check_html(folder):
 
 def test_reports(made):
     run, folder, messages = made
-    assert figure(run, "sent") == len(messages)
     result = check_json(folder, messages)
+    assert figure(run, "sent") == result["totals"]["counters"]["messages.sent"]
     check_ndjson(folder, result)
     check_csv(folder, result)
     check_junit(folder)
