@@ -248,7 +248,7 @@ class Run:
 
     def sample(self, pids):
         broker_pids = [broker.pid for broker in self.brokers]
-        return {"at": time.monotonic(), "used": used_kib(), "kernel": kernel_kib(), "sockets": sockets_in_use(), "iotix": pss_kib(pids),
+        return {"at": time.monotonic(), "used": used_kib(), "kernel": kernel_kib(), "iotix": pss_kib(pids),
                 "brokers": pss_kib(broker_pids), "cpu": cpu_seconds(pids), "cpu_controller": cpu_seconds(pids[:1]),
                 "cpu_brokers": cpu_seconds(broker_pids)}
 
@@ -261,10 +261,10 @@ class Run:
     def watch(self):
         """Measures when all are connected, and again shortly before the end."""
         end = self.a.started + self.a.deadline
-        second = None
+        second, sockets = None, sockets_in_use()
         while self.process.poll() is None:
-            now, sockets = time.monotonic(), sockets_in_use()
-            self.connected = max(self.connected, (sockets - self.before["sockets"]) // 2)
+            now = time.monotonic()
+            self.connected = max(self.connected, (sockets_in_use() - sockets) // 2)  # until there is a report that says so
             if now > end - CLOSING and not self.interrupted:
                 self.interrupt(f"not done within {self.a.deadline:g} s: interrupted before")
             if now > end:
@@ -277,6 +277,12 @@ class Run:
             time.sleep(0.1)
         self.reader.join(10)
         return self.process.returncode
+
+
+def held_meanwhile(report, hold):
+    """The fewest devices that were connected from the first measurement to the second."""
+    begin = next((event["t"] for event in report["events"] if event["name"] == "all connected"), 0)
+    return min([point["connected"] for point in report["series"] if begin < point["t"] <= begin + 0.9 * hold] or [0])
 
 
 def figures(run, status, arguments, notes, per_broker):
@@ -303,9 +309,9 @@ def figures(run, status, arguments, notes, per_broker):
     out["connect_ms"] = {key: trends["connect.time"][key] for key in ("p50", "p99", "max")}
     out["messages"] = {key: counters[f"messages.{key}"] for key in ("scheduled", "sent", "lost")}
     a, b = run.samples.get("connected"), run.samples.get("late")
-    held = min(sample["sockets"] - run.before["sockets"] for sample in (a, b)) // 2 if a and b else 0
+    held = held_meanwhile(report, arguments.hold)
     if a and b and held < 0.99 * run.devices:
-        out["notes"] = notes + [f"memory and CPU are not told: {held} of {run.devices} were connected at one of the measurements"]
+        out["notes"] = notes + [f"memory and CPU are not told: {held} of {run.devices} were connected between the measurements"]
     elif a and b:
         n, span = run.devices, b["at"] - a["at"]
         part = {key: (b[key] - run.before[key]) * 1024 / n for key in ("iotix", "kernel", "brokers")}
