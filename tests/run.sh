@@ -5,6 +5,8 @@
 #   lua   every tests/lua/test_*.lua       luaunit, run by the iotix binary
 #   e2e   tests/e2e                        pytest against the iotix binary; PYTEST_ADDOPTS="-k name" chooses
 #
+# What failed is printed as it ends, and appended to the file $TEST_FAILURES if that is set.
+#
 # A crash, a time-out, a sanitizer report (in any process that a test started), a test that did not run, a skipped test
 # and a part without tests are failures.
 set -u
@@ -42,6 +44,7 @@ count()
     else
         printf '  %-44s %3d passed, %d FAILED  %ds\n' "$1" "$3" "$4" "$2"
         sed 's/^/    | /' "$5"
+        [ -z "${TEST_FAILURES:-}" ] || { echo "$1"; sed 's/^/    | /' "$5" | tail -n 80; } >>"$TEST_FAILURES"
     fi
 }
 
