@@ -5,39 +5,39 @@
 
 #include "device/record.h"
 
-enum ix_wire_down {                    /* controller → worker */
-                    IX_DOWN_HELLO = 1, /* struct ix_hello */
-                    IX_DOWN_RECORD,    /* ix_record_pack; answered by IX_UP_ACK */
-                    IX_DOWN_EACH,      /* u64 ticket, str group, bytes function, u64 first, u64 count */
-                    IX_DOWN_DEVICE,    /* u64 ticket, str group, u64 index, bytes function */
-                    IX_DOWN_COMMAND,   /* u64 ticket, str group, u64 index, str name, str json */
-                    IX_DOWN_VALUES, /* u64 ticket, str group, u64 index: the result is {attribute: last value} */
-                    IX_DOWN_ELIGIBLE,    /* u64 ticket, str group, bytes function ("" = all), u64 count */
-                    IX_DOWN_SUBSCRIBE,   /* u64 ticket, u64 id, str topic, u8 qos, str username, str password,
-                                            u32 count and the   targets; observers only. The result comes when
-                                            every broker has accepted it */
-                    IX_DOWN_UNSUBSCRIBE, /* u64 id */
-                    IX_DOWN_ACCOUNT, /* ix_wire_account: observers only; the result comes as that of SUBSCRIBE */
-                    IX_DOWN_OBSERVE, /* u64 ticket, u8 way, str field, u32 count and the topics:
-                                            ix_engine_observe; devices only */
-                    IX_DOWN_PACE,    /* f64 interval_ns, f64 offset_ns, u32 window: ix_engine_set_pace */
-                    IX_DOWN_DRAIN,   /* u64 ns; answered by IX_UP_DRAINED */
-                    IX_DOWN_EXIT,    /* nothing; the worker ends */
+/* controller → worker */
+enum ix_wire_down {
+    IX_DOWN_HELLO = 1, /* struct ix_hello; answered by IX_UP_HELLO */
+    IX_DOWN_RECORD,    /* ix_record_pack; answered by IX_UP_ACK */
+    IX_DOWN_EACH,   /* u64 ticket, str group, bytes function, u64 first, u64 count; result: visited, errors */
+    IX_DOWN_DEVICE, /* u64 ticket, str group, u64 index, bytes function; result: what it returned */
+    IX_DOWN_COMMAND,  /* u64 ticket, str group, u64 index, str name, str json; result: "" */
+    IX_DOWN_VALUES,   /* u64 ticket, str group, u64 index; result: {attribute: last value} */
+    IX_DOWN_ELIGIBLE, /* u64 ticket, str group, bytes function ("" = all), u64 count; result: a bitmap */
+    /* u64 ticket, u64 id, str topic, u8 qos, str username, str password, u32 count and the targets; observers only. The
+     * result, empty, comes when every broker has accepted it. */
+    IX_DOWN_SUBSCRIBE,
+    IX_DOWN_UNSUBSCRIBE, /* u64 id; observers only */
+    IX_DOWN_ACCOUNT,     /* ix_account_pack: observers only; the result comes as that of SUBSCRIBE */
+    IX_DOWN_OBSERVE,     /* u64 ticket, u8 way, str field, ix_texts_pack of the topics: ix_engine_observe */
+    IX_DOWN_PACE,        /* f64 interval_ns, f64 offset_ns, u32 window: ix_engine_set_pace */
+    IX_DOWN_DRAIN,       /* u64 ns; answered by IX_UP_DRAINED */
+    IX_DOWN_EXIT,        /* nothing; the worker ends */
 };
 
-enum ix_wire_up {                  /* worker → controller */
-                  IX_UP_HELLO = 1, /* u64 build, u64 run, u32 worker, u32 epoch, u32 pid, u64 descriptors */
-                  IX_UP_ACK,       /* u64 sequence, u32 code (0 or errno), str message */
-                  IX_UP_RESULT,    /* u64 ticket, u32 code, str message, bytes result */
-                  IX_UP_LOG,       /* u8 level, str line */
-                  IX_UP_EVENT,     /* str name, str json */
-                  IX_UP_FAILURE,   /* str group, u64 index, str message: a script error of a device */
-                  IX_UP_LATE_FAILURE, /* str group, str message: a record could not be carried out to its end
-                                       */
-                  IX_UP_MESSAGE, /* u64 id, u64 at_ns, u8 qos, u8 retain, u8 dup, str topic, bytes payload */
-                  IX_UP_DRAINED, /* nothing */
-                  IX_UP_REPEAT,  /* u8 level, str group, str reason, u64 times: ix_log_repeat_times */
-                  IX_UP_FATAL,   /* u32 code, str message: the worker can't work and ends */
+/* worker → controller */
+enum ix_wire_up {
+    IX_UP_HELLO = 1,    /* u64 build, u64 run, u32 worker, u32 epoch, u32 pid, u64 descriptors */
+    IX_UP_ACK,          /* u64 sequence, u32 code (0 or errno), str message */
+    IX_UP_RESULT,       /* u64 ticket, u32 code, str message, bytes result */
+    IX_UP_LOG,          /* u8 level, str line */
+    IX_UP_EVENT,        /* str name, str json */
+    IX_UP_FAILURE,      /* str group, u64 index, str message: a script error of a device */
+    IX_UP_LATE_FAILURE, /* str group, str message: a record could not be carried out to its end */
+    IX_UP_MESSAGE,      /* u64 id, u64 at_ns, u8 qos, u8 retain, u8 dup, str topic, bytes payload */
+    IX_UP_DRAINED,      /* nothing */
+    IX_UP_REPEAT,       /* u8 level, str group, str reason, u64 times: ix_log_repeat_times */
+    IX_UP_FATAL,        /* u32 code, str message: the worker can't work and ends */
 };
 
 /* Descriptors of a worker. */
