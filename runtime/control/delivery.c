@@ -5,7 +5,7 @@
 
 /* Some slots together. */
 struct line {
-    uint64_t never_sent, sent, delivered, lost, in_flight, in_doubt, duplicated, reordered, late, stale;
+    uint64_t never_sent, sent, delivered, lost, cut, in_flight, in_doubt, duplicated, reordered, late, stale;
 };
 
 struct part { /* of one group and QoS */
@@ -35,6 +35,7 @@ static void add(struct line *into, const struct line *from)
     into->sent += from->sent;
     into->delivered += from->delivered;
     into->lost += from->lost;
+    into->cut += from->cut;
     into->in_flight += from->in_flight;
     into->in_doubt += from->in_doubt;
     into->duplicated += from->duplicated;
@@ -64,6 +65,7 @@ static struct line line_of(const struct closing *c, uint32_t slot)
     else if (!c->facts->settled)
         line.in_flight = above < line.lost ? above : line.lost;
     line.lost -= line.in_flight;
+    line.cut = a.cut < line.lost ? a.cut : line.lost;
     if (c->facts->observers > 1)
         line.reordered = 0;
     return line;
@@ -158,6 +160,7 @@ static void put_line(json_t *object, const struct line *l)
                    {"sent", l->sent},
                    {"delivered", l->delivered},
                    {"lost", l->lost},
+                   {"lostWithConnection", l->cut},
                    {"inFlight", l->in_flight},
                    {"inDoubt", l->in_doubt},
                    {"duplicated", l->duplicated},
@@ -224,6 +227,7 @@ static void put_counters(uint64_t *counters, const struct line *l)
     counters[IX_C_D_LATE] = l->late;
     counters[IX_C_D_STALE] = l->stale;
     counters[IX_C_D_LOST] = l->lost;
+    counters[IX_C_D_LOST_CONNECTION] = l->cut;
     counters[IX_C_D_IN_FLIGHT] = l->in_flight;
     counters[IX_C_D_IN_DOUBT] = l->in_doubt;
 }

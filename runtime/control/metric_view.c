@@ -47,6 +47,8 @@ static const char *const counter_docs[IX_C_COUNT] = {
     [IX_C_D_FOREIGN] = "arrivals without a sequence",
     [IX_C_D_RETAINED] = "retained copies that came because an observer subscribed; no deliveries",
     [IX_C_D_LOST] = "messages sent and not delivered; known when the run has settled, 0 before",
+    [IX_C_D_LOST_CONNECTION] =
+        "messages lost that were the last of a connection of their device that broke or was cut",
     [IX_C_D_IN_FLIGHT] = "messages sent, not delivered, and not known to be lost",
     [IX_C_D_IN_DOUBT] = "messages that a worker was sending when it died, if nobody saw them",
 };

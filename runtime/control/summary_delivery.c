@@ -23,6 +23,7 @@ static bool put_faults(struct ix_buf *out, const json_t *line, bool all)
         const char *name, *text;
         bool column;
     } faults[] = {{"lost", "lost", true},
+                  {"lostWithConnection", "of the lost ones with a connection that broke", false},
                   {"inFlight", "in flight", true},
                   {"inDoubt", "in doubt", false},
                   {"duplicated", "duplicated", false},

@@ -426,7 +426,10 @@ int ix_ledger_publish(struct ix_device *d, const struct ix_message *message, uin
                       uint16_t *token);
 /* -EEXIST: its model has an attribute where the mark would be. */
 int ix_ledger_check_group(const struct ix_group *group, struct ix_error *err);
-/* A predecessor died while it sent a message: that stream goes on in another slot. */
+/* What was sent by the device's connection and did not arrive may have been lost with it. */
+void ix_ledger_connection_broke(const struct ix_device *d);
+/* A predecessor died, and the connections of its devices with it; the stream of which it was sending a message goes on in
+ * another slot. */
 void ix_ledger_take_over(struct ix_engine *engine);
 void ix_ledger_deinit(struct ix_engine *engine);
 

@@ -109,7 +109,27 @@ void ix_ledger_never_sent(const struct ix_device *d, uint64_t n)
     }
     struct ix_ledger_slot *block = block_of(d);
     if (block)
-        block->never_sent += n;
+        block->never_sent = n < UINT32_MAX - block->never_sent ? block->never_sent + (uint32_t)n : UINT32_MAX;
+}
+
+/* All slots of the device whose block begins there: neighbours, and a chain. */
+static void cut_slots(struct ix_ledger *ledger, uint32_t first)
+{
+    struct ix_ledger_slot *slots = ledger->slots;
+    for (uint32_t i = first;
+         i < IX_LEDGER_SLOTS && slots[i].group == slots[first].group && slots[i].index == slots[first].index;
+         i++)
+        ix_ledger_cut(&slots[i]);
+    for (uint32_t more = slots[first].more; more; more = slots[more - 1].more)
+        ix_ledger_cut(&slots[more - 1]);
+}
+
+void ix_ledger_connection_broke(const struct ix_device *d)
+{
+    struct ix_engine *engine = d->group->engine;
+    uint32_t base = engine->ledger.map ? engine->segment->ledger_rows[row_of(d)] : 0;
+    if (base)
+        cut_slots(engine->ledger.map, base - 1);
 }
 
 /* ---- sending ---- */
@@ -168,7 +188,8 @@ int ix_ledger_publish(struct ix_device *d, const struct ix_message *message, uin
                            .slot = number,
                            .sequence = (uint32_t)slot->sent,
                            .sent_us = now_ns / 1000,
-                           .late_us = late_us(due_ns, now_ns)};
+                           .late_us = late_us(due_ns, now_ns),
+                           .connection = slot->connection};
     if (!put_mark(ledger, d, message, &mark, text, &marked))
         return publish_unwatched(d, message, token);
     /* A successor must know if this process dies between here and the count. */
@@ -204,6 +225,9 @@ void ix_ledger_take_over(struct ix_engine *engine)
 {
     struct ix_segment *segment = engine->segment;
     uint32_t pending = segment->ledger_pending;
+    for (uint32_t row = 0; row < segment->rows_used; row++)
+        if (segment->ledger_rows[row])
+            cut_slots(engine->ledger.map, segment->ledger_rows[row] - 1);
     if (!pending)
         return;
     struct ix_ledger_slot *slot = &engine->ledger.map->slots[pending - 1];

@@ -183,6 +183,8 @@ void ix_device_end_link(struct ix_device *d, enum ix_way way)
     d->link = NULL;
     if (link)
         d->group->protocol->close(link, way);
+    if (link && way == IX_WAY_ABORT)
+        ix_ledger_connection_broke(d);
     ix_inflight_lose(d);
 }
 

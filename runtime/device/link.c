@@ -167,6 +167,7 @@ static void on_closed(void *owner, enum ix_outcome outcome, const char *reason)
     struct ix_device *d = owner;
     uint64_t now = ix_engine_now(d->group->engine);
     d->link = NULL;
+    ix_ledger_connection_broke(d);
     ix_inflight_lose(d);
     change_fault(d, outcome == IX_STARVED, now);
     ix_device_count(d, counters[outcome], 1);

@@ -118,9 +118,28 @@ static bool is_complete_below(const struct ix_ledger_entry *entry)
     return entry->delivered - inside == entry->high - IX_LEDGER_WINDOW;
 }
 
-enum ix_arrival ix_ledger_arrive(struct ix_ledger_entry *entry, uint32_t sequence)
+static uint32_t broken_of(const struct ix_ledger_entry *entry)
+{
+    return entry->broken[0] | (uint32_t)entry->broken[1] << 8 | (uint32_t)entry->broken[2] << 16;
+}
+
+/* What is missing below the first arrival by another connection. */
+static void note_connection(struct ix_ledger_entry *entry, uint32_t sequence, uint8_t connection)
+{
+    if (entry->connection == connection)
+        return;
+    entry->connection = connection;
+    uint64_t broken = (uint64_t)broken_of(entry) + (sequence - entry->high);
+    if (broken > 0xffffff)
+        broken = 0xffffff;
+    for (size_t i = 0; i < sizeof(entry->broken); i++)
+        entry->broken[i] = (uint8_t)(broken >> (8 * i));
+}
+
+enum ix_arrival ix_ledger_arrive(struct ix_ledger_entry *entry, uint32_t sequence, uint8_t connection)
 {
     if (sequence >= entry->high) {
+        note_connection(entry, sequence, connection);
         move_up(entry, sequence);
         set_bit(entry, sequence);
         entry->delivered++;
@@ -145,6 +164,8 @@ struct ix_ledger_account ix_ledger_account_of(const struct ix_ledger *ledger, ui
     const struct ix_ledger_slot *out = &ledger->slots[slot];
     const struct ix_ledger_entry *in = &ledger->entries[slot];
     bool doubt_arrived = out->doubt && in->high > out->sent;
+    uint64_t missing = ix_ledger_missing(in), cut = broken_of(in);
+    cut = (cut < missing ? cut : missing) + (out->cut > in->high ? out->cut - in->high : 0);
     return (struct ix_ledger_account){
         .sent = out->sent + doubt_arrived,
         .in_doubt = out->doubt && !doubt_arrived,
@@ -154,5 +175,6 @@ struct ix_ledger_account ix_ledger_account_of(const struct ix_ledger *ledger, ui
         .late = in->late,
         .stale = in->stale,
         .never_sent = out->never_sent,
+        .cut = cut,
     };
 }

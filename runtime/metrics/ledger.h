@@ -24,15 +24,17 @@
 #define IX_LEDGER_CHILDREN UINT16_MAX /* stream of a gateway's children */
 
 struct ix_ledger_slot {
-    uint16_t group;  /* 1 + place in the ledger's groups; 0: unused */
-    uint16_t stream; /* 1 + stream of telemetry, IX_LEDGER_CHILDREN, or 0: publishes of scripts, answers */
-    uint32_t index;  /* of the device in its group */
-    uint32_t more;   /* 1 + the device's next slot outside of its block; 0: none */
-    uint8_t qos;     /* of its messages */
-    uint8_t doubt;   /* sequence `sent` may have been sent: its publisher died meanwhile */
-    uint8_t reserved[2]; /* zero */
-    uint64_t sent;       /* sequences that were handed to the protocol: 0 … sent − 1 */
-    uint64_t never_sent; /* messages that came due and were not sent */
+    uint16_t group;     /* 1 + place in the ledger's groups; 0: unused */
+    uint16_t stream;    /* 1 + stream of telemetry, IX_LEDGER_CHILDREN, or 0: publishes of scripts, answers */
+    uint32_t index;     /* of the device in its group */
+    uint32_t more;      /* 1 + the device's next slot outside of its block; 0: none */
+    uint8_t qos;        /* of its messages */
+    uint8_t doubt;      /* sequence `sent` may have been sent: its publisher died meanwhile */
+    uint8_t connection; /* which of its device's connections its messages go by, mod 256: see ix_ledger_cut */
+    uint8_t reserved;   /* zero */
+    uint64_t sent;      /* sequences that were handed to the protocol: 0 … sent − 1 */
+    uint32_t never_sent; /* messages that came due and were not sent */
+    uint32_t cut;        /* sequences below it went by connections that broke */
 };
 _Static_assert(sizeof(struct ix_ledger_slot) == 32, "what README says of memory");
 
@@ -41,10 +43,11 @@ struct ix_ledger_entry {
     uint32_t high;      /* 1 + the highest sequence that arrived; 0: none did */
     uint32_t delivered; /* sequences that arrived at least once */
     uint32_t duplicated;
-    uint32_t reordered;                     /* first arrivals after a higher sequence */
-    uint32_t late;                          /* first arrivals after more than the limit */
-    uint32_t stale;                         /* below the window: a duplicate, or late; not known which */
-    uint32_t reserved;                      /* zero */
+    uint32_t reordered; /* first arrivals after a higher sequence */
+    uint32_t late;      /* first arrivals after more than the limit */
+    uint32_t stale;     /* below the window: a duplicate, or late; not known which */
+    uint8_t connection; /* of the highest one */
+    uint8_t broken[3];  /* sequences that did not come before one of another connection; little-endian */
     uint64_t window[IX_LEDGER_WINDOW / 64]; /* bit s mod 256: sequence s arrived */
 };
 _Static_assert(sizeof(struct ix_ledger_entry) == 64, "what README says of memory");
@@ -87,8 +90,18 @@ enum ix_arrival {
     IX_ARRIVED_AGAIN,
     IX_ARRIVED_STALE, /* so late that it is not known any more whether it is the first */
 };
-/* Takes note of one arrival. */
-enum ix_arrival ix_ledger_arrive(struct ix_ledger_entry *entry, uint32_t sequence);
+/* Takes note of one arrival, which went by that connection of its device. */
+enum ix_arrival ix_ledger_arrive(struct ix_ledger_entry *entry, uint32_t sequence, uint8_t connection);
+
+/* The connection by which the slot's messages went broke, or was cut: what did not arrive of them may have been lost
+ * with it. */
+static inline void ix_ledger_cut(struct ix_ledger_slot *slot)
+{
+    if (slot->cut == (uint32_t)slot->sent)
+        return; /* nothing went by it */
+    slot->cut = (uint32_t)slot->sent;
+    slot->connection++;
+}
 
 /* Sequences below the highest that arrived that did not arrive themselves. */
 static inline uint64_t ix_ledger_missing(const struct ix_ledger_entry *entry)
@@ -100,6 +113,9 @@ static inline uint64_t ix_ledger_missing(const struct ix_ledger_entry *entry)
 struct ix_ledger_account {
     uint64_t sent, delivered, in_doubt; /* sent: those in doubt that arrived are in it */
     uint64_t duplicated, reordered, late, stale, never_sent;
+    uint64_t
+        cut; /* of those that were sent and did not arrive, how many went by a connection that broke before any
+                     later one arrived: the last ones of a connection */
 };
 struct ix_ledger_account ix_ledger_account_of(const struct ix_ledger *ledger, uint32_t slot);
 

@@ -38,7 +38,7 @@ static void pack(unsigned char data[DATA_LEN], const struct ix_mark *mark)
     memcpy(data + 12, &sent, 6);
     memcpy(data + 18, &late, 4);
     data[22] = VERSION;
-    data[23] = 0;
+    data[23] = mark->connection;
 }
 
 static void unpack(struct ix_mark *mark, const unsigned char data[DATA_LEN])
@@ -54,6 +54,7 @@ static void unpack(struct ix_mark *mark, const unsigned char data[DATA_LEN])
     mark->sequence = le32toh(mark->sequence);
     mark->sent_us = le64toh(sent);
     mark->late_us = le32toh(mark->late_us);
+    mark->connection = data[23];
 }
 
 static uint64_t check_of(const unsigned char data[DATA_LEN], const void *payload, size_t len)

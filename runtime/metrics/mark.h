@@ -1,7 +1,7 @@
 /* The mark of a message: what makes it known again on its other side. 38 characters (base64, URL alphabet):
  *
  *   run tag 32 bits · slot of the ledger 32 · sequence 32 · instant of the send 48 (µs, CLOCK_MONOTONIC) · its
- *   delay behind the due instant 32 (µs) · version 8 · zero 8 · and a check of 36 bits over all of these and
+ *   delay behind the due instant 32 (µs) · version 8 · connection of its device 8 · and a check of 36 bits over all of these and
  *   over the payload.
  *
  * It travels in one of three ways:
@@ -27,7 +27,8 @@ struct ix_mark {
     uint32_t slot;
     uint32_t sequence;
     uint64_t sent_us;
-    uint32_t late_us; /* the send was so much later than due; UINT32_MAX: that, or more */
+    uint32_t late_us;   /* the send was so much later than due; UINT32_MAX: that, or more */
+    uint8_t connection; /* of its slot (ledger.h) */
 };
 
 /* Writes IX_MARK_LEN characters, without NUL; `payload` is what the check covers. */

@@ -48,6 +48,7 @@ const char *const ix_counter_names[IX_C_COUNT] = {
     [IX_C_D_FOREIGN] = "delivery.foreign",
     [IX_C_D_RETAINED] = "delivery.retained",
     [IX_C_D_LOST] = "delivery.lost",
+    [IX_C_D_LOST_CONNECTION] = "delivery.lost.connection",
     [IX_C_D_IN_FLIGHT] = "delivery.inFlight",
     [IX_C_D_IN_DOUBT] = "delivery.inDoubt",
 };

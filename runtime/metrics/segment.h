@@ -45,21 +45,22 @@ enum ix_counter {
     IX_C_COMMANDS_ANSWERED,
     IX_C_BEHAVIORS_FIRED,
     IX_C_SCRIPT_ERRORS,
-    IX_C_D_SENT,       /* messages sent with a sequence, for observers */
-    IX_C_D_UNWATCHED,  /* messages sent that could not carry one */
-    IX_C_D_DELIVERED,  /* of those sent, the ones that an observer saw; by observers from here on */
-    IX_C_D_DUPLICATED, /* arrivals after the first */
-    IX_C_D_REORDERED,  /* first arrivals after a later one of their stream */
-    IX_C_D_LATE,       /* first arrivals after more than the limit */
-    IX_C_D_STALE,      /* arrivals so far behind that it is not known whether they were the first */
-    IX_C_D_MISSING,    /* a gauge, modulo 2^64: not there although a later one of the stream is */
-    IX_C_D_CORRUPT,    /* arrivals that are not as they were sent */
-    IX_C_D_UNKNOWN,    /* arrivals of another run, or with a sequence that was never sent */
-    IX_C_D_FOREIGN,    /* arrivals without a sequence */
-    IX_C_D_RETAINED,   /* retained copies that came because an observer subscribed */
-    IX_C_D_LOST,       /* sent and not delivered; known at the end. By the controller from here on */
-    IX_C_D_IN_FLIGHT,  /* a gauge: sent, not delivered, and not known to be lost */
-    IX_C_D_IN_DOUBT,   /* perhaps sent by a worker that died meanwhile, and not delivered; known at the end */
+    IX_C_D_SENT,            /* messages sent with a sequence, for observers */
+    IX_C_D_UNWATCHED,       /* messages sent that could not carry one */
+    IX_C_D_DELIVERED,       /* of those sent, the ones that an observer saw; by observers from here on */
+    IX_C_D_DUPLICATED,      /* arrivals after the first */
+    IX_C_D_REORDERED,       /* first arrivals after a later one of their stream */
+    IX_C_D_LATE,            /* first arrivals after more than the limit */
+    IX_C_D_STALE,           /* arrivals so far behind that it is not known whether they were the first */
+    IX_C_D_MISSING,         /* a gauge, modulo 2^64: not there although a later one of the stream is */
+    IX_C_D_CORRUPT,         /* arrivals that are not as they were sent */
+    IX_C_D_UNKNOWN,         /* arrivals of another run, or with a sequence that was never sent */
+    IX_C_D_FOREIGN,         /* arrivals without a sequence */
+    IX_C_D_RETAINED,        /* retained copies that came because an observer subscribed */
+    IX_C_D_LOST,            /* sent and not delivered; known at the end. By the controller from here on */
+    IX_C_D_LOST_CONNECTION, /* of those lost: the last of a connection that broke, or was cut */
+    IX_C_D_IN_FLIGHT,       /* a gauge: sent, not delivered, and not known to be lost */
+    IX_C_D_IN_DOUBT, /* perhaps sent by a worker that died meanwhile, and not delivered; known at the end */
     IX_C_COUNT
 };
 extern const char

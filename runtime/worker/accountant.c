@@ -74,7 +74,7 @@ static void account(struct ix_accountant *a, struct ix_ledger_entry *entry, stru
 {
     uint64_t missing = ix_ledger_missing(entry);
     uint32_t duplicated = entry->duplicated;
-    switch (ix_ledger_arrive(entry, mark->sequence)) {
+    switch (ix_ledger_arrive(entry, mark->sequence, mark->connection)) {
     case IX_ARRIVED_REORDERED:
         metrics->counters[IX_C_D_REORDERED] += !a->accounting.is_shared;
         metrics->counters[IX_C_D_DELIVERED]++;

@@ -80,7 +80,7 @@ static void run_stream(uint64_t seed, uint32_t count, uint32_t reach, double los
         queue[other] = kept;
     }
     for (uint32_t i = 0; i < queued; i++)
-        assert_int_equal(ix_ledger_arrive(&entry, queue[i]), refer(r, queue[i]));
+        assert_int_equal(ix_ledger_arrive(&entry, queue[i], 0), refer(r, queue[i]));
     compare(&entry, r);
     free(queue);
     free(r);
@@ -102,14 +102,14 @@ static void test_arrivals_at_the_edges_of_the_window(void **state)
 {
     (void)state;
     struct ix_ledger_entry entry = {0};
-    assert_int_equal(ix_ledger_arrive(&entry, IX_LEDGER_WINDOW), IX_ARRIVED);
+    assert_int_equal(ix_ledger_arrive(&entry, IX_LEDGER_WINDOW, 0), IX_ARRIVED);
     assert_int_equal(ix_ledger_missing(&entry), IX_LEDGER_WINDOW);
-    assert_int_equal(ix_ledger_arrive(&entry, 1), IX_ARRIVED_REORDERED); /* the lowest that is known */
-    assert_int_equal(ix_ledger_arrive(&entry, 1), IX_ARRIVED_AGAIN);
-    assert_int_equal(ix_ledger_arrive(&entry, 0), IX_ARRIVED_STALE);
-    assert_int_equal(ix_ledger_arrive(&entry, 100000), IX_ARRIVED); /* over everything */
-    assert_int_equal(ix_ledger_arrive(&entry, 99999), IX_ARRIVED_REORDERED);
-    assert_int_equal(ix_ledger_arrive(&entry, IX_LEDGER_WINDOW), IX_ARRIVED_STALE);
+    assert_int_equal(ix_ledger_arrive(&entry, 1, 0), IX_ARRIVED_REORDERED); /* the lowest that is known */
+    assert_int_equal(ix_ledger_arrive(&entry, 1, 0), IX_ARRIVED_AGAIN);
+    assert_int_equal(ix_ledger_arrive(&entry, 0, 0), IX_ARRIVED_STALE);
+    assert_int_equal(ix_ledger_arrive(&entry, 100000, 0), IX_ARRIVED); /* over everything */
+    assert_int_equal(ix_ledger_arrive(&entry, 99999, 0), IX_ARRIVED_REORDERED);
+    assert_int_equal(ix_ledger_arrive(&entry, IX_LEDGER_WINDOW, 0), IX_ARRIVED_STALE);
     assert_int_equal(entry.delivered, 4);
     assert_int_equal(ix_ledger_missing(&entry), 100001 - 4);
 }
@@ -120,8 +120,8 @@ static void test_old_repetitions_of_a_complete_stream_are_known(void **state)
     (void)state;
     struct ix_ledger_entry entry = {0};
     for (uint32_t s = 0; s < 5000; s++)
-        assert_int_equal(ix_ledger_arrive(&entry, s), IX_ARRIVED);
-    assert_int_equal(ix_ledger_arrive(&entry, 3), IX_ARRIVED_AGAIN);
+        assert_int_equal(ix_ledger_arrive(&entry, s, 0), IX_ARRIVED);
+    assert_int_equal(ix_ledger_arrive(&entry, 3, 0), IX_ARRIVED_AGAIN);
     assert_int_equal(entry.stale, 0);
 }
 
@@ -291,17 +291,48 @@ static void test_the_message_of_a_dead_publisher(void **state)
     (void)state;
     struct ix_ledger *ledger = new_ledger();
     ledger->slots[0] = (struct ix_ledger_slot){.group = 1, .sent = 2, .doubt = 1};
-    ix_ledger_arrive(&ledger->entries[0], 0);
-    ix_ledger_arrive(&ledger->entries[0], 1);
+    ix_ledger_arrive(&ledger->entries[0], 0, 0);
+    ix_ledger_arrive(&ledger->entries[0], 1, 0);
     struct ix_ledger_account a = ix_ledger_account_of(ledger, 0);
     assert_int_equal(a.sent, 2);
     assert_int_equal(a.in_doubt, 1);
     assert_int_equal(a.delivered, 2);
-    ix_ledger_arrive(&ledger->entries[0], 2);
+    ix_ledger_arrive(&ledger->entries[0], 2, 0);
     a = ix_ledger_account_of(ledger, 0);
     assert_int_equal(a.sent, 3);
     assert_int_equal(a.in_doubt, 0);
     assert_int_equal(a.delivered, 3);
+    ix_ledger_unmap(ledger);
+}
+
+/* What is missing before the first arrival by another connection, and behind the last one of a connection that broke. */
+static void test_what_went_with_a_connection(void **state)
+{
+    (void)state;
+    struct ix_ledger *ledger = new_ledger();
+    struct ix_ledger_slot *slot = &ledger->slots[0];
+    struct ix_ledger_entry *entry = &ledger->entries[0];
+    *slot = (struct ix_ledger_slot){.group = 1};
+    ix_ledger_cut(slot); /* nothing went by it */
+    assert_int_equal(slot->connection, 0);
+    slot->sent = 10;
+    ix_ledger_arrive(entry, 0, slot->connection);
+    ix_ledger_arrive(entry, 3, slot->connection); /* 1 and 2: lost while the connection lasted */
+    assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 0);
+    ix_ledger_cut(slot);
+    assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 6); /* 4 … 9 */
+    slot->sent = 20;
+    ix_ledger_arrive(entry, 11, slot->connection); /* 4 … 10: before the first one by another connection */
+    assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 7);
+    ix_ledger_arrive(entry, 19, slot->connection);
+    assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 7);
+    ix_ledger_cut(slot);
+    assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 7);
+    for (uint32_t s = 12; s < 19; s++)
+        ix_ledger_arrive(entry, s, 1);
+    for (uint32_t s = 1; s < 8; s++)
+        ix_ledger_arrive(entry, s, 0); /* never more than are missing */
+    assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 3);
     ix_ledger_unmap(ledger);
 }
 
@@ -318,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_a_mark_at_the_end_of_a_stamp),
         cmocka_unit_test(test_slots_are_taken_once),
         cmocka_unit_test(test_groups_have_places),
+        cmocka_unit_test(test_what_went_with_a_connection),
         cmocka_unit_test(test_the_message_of_a_dead_publisher),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
