@@ -37,11 +37,13 @@ static double quantile_ms(const struct ix_histogram *h, double q)
     return h->count ? (double)ix_histogram_quantile(h, q) / 1e6 : NAN;
 }
 
-/* What one worker measured since `before`: shares of the time between its own two looks. false: it did not look. */
+/* What one worker measured since `before`: shares of the time between its own two looks, the earlier of which was at
+ * *from_ns (0: there was none). false: it did not look. */
 static bool shares_of(const struct ix_snapshot *before, const struct ix_worker_totals *worker, double seconds,
-                      double *busy, double *wait)
+                      double *busy, double *wait, uint64_t *from_ns)
 {
     uint64_t busy_from = 0, wait_from = 0;
+    *from_ns = 0;
     for (size_t j = 0; j < before->worker_count; j++) {
         const struct ix_worker_totals *earlier = &before->workers[j];
         if (earlier->worker != worker->worker || earlier->epoch != worker->epoch)
@@ -50,6 +52,7 @@ static bool shares_of(const struct ix_snapshot *before, const struct ix_worker_t
         wait_from = earlier->wait_ns;
         if (earlier->alive_ns && worker->alive_ns == earlier->alive_ns)
             return false;
+        *from_ns = earlier->alive_ns;
         if (earlier->alive_ns)
             seconds = (double)(worker->alive_ns - earlier->alive_ns) / 1e9;
     }
@@ -58,15 +61,27 @@ static bool shares_of(const struct ix_snapshot *before, const struct ix_worker_t
     return true;
 }
 
+/* What a worker found that had not come to look for some points holds for these as well: one that had no CPU at all says so
+ * only afterwards. */
+static void correct(struct ix_series *series, uint64_t from_ns, double busy, double wait)
+{
+    double from = from_ns > series->start_ns ? (double)(from_ns - series->start_ns) / 1e9 : 0;
+    for (size_t i = series->count; from_ns && i-- > 0 && series->points[i].t > from;) {
+        series->points[i].busy = fmin(fmax(series->points[i].busy, busy), 1);
+        series->points[i].wait = fmin(fmax(series->points[i].wait, wait), 1);
+    }
+}
+
 /* The busiest worker, and the one that waited most; between two looks of the workers what was found before. */
-static void measure_load(struct ix_point *point, const struct ix_series *series,
-                         const struct ix_snapshot *now)
+static void measure_load(struct ix_point *point, struct ix_series *series, const struct ix_snapshot *now)
 {
     bool any = false;
+    uint64_t from_ns;
     for (size_t i = 0; i < now->worker_count && point->seconds > 0; i++) {
         double busy, wait;
-        if (!shares_of(&series->before, &now->workers[i], point->seconds, &busy, &wait))
+        if (!shares_of(&series->before, &now->workers[i], point->seconds, &busy, &wait, &from_ns))
             continue;
+        correct(series, from_ns, busy, wait);
         any = true;
         point->busy = fmin(fmax(point->busy, busy), 1);
         point->wait = fmin(fmax(point->wait, wait), 1);
@@ -77,7 +92,7 @@ static void measure_load(struct ix_point *point, const struct ix_series *series,
     }
 }
 
-static void measure(struct ix_point *point, const struct ix_series *series, const struct ix_snapshot *now)
+static void measure(struct ix_point *point, struct ix_series *series, const struct ix_snapshot *now)
 {
     static struct ix_histogram difference; /* 20 KiB that need not be cleared each time */
     const struct ix_snapshot *before = &series->before;

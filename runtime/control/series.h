@@ -18,7 +18,9 @@ struct ix_point {
     double service_p99;
     double lateness_p99, lateness_max;
     double busy; /* busiest worker's loop, 0..1 */
-    double wait; /* time without the CPU it wanted, of the worker that had most of it, 0..1 */
+    double
+        wait; /* time without the CPU it wanted, of the worker that had most of it, 0..1; both are corrected when a
+                    worker comes to tell that had not for some points */
 };
 
 struct ix_event {

@@ -1,5 +1,6 @@
 """What the generator says about itself, and what a run says about how to repeat it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -8,66 +9,51 @@ import sys
 
 import pytest
 
-from helpers import die_with_parent
+from helpers import die_with_parent, wait_until
 from scenes import UNTIL_STOPPED, counter, model, scenario
 
-BURNERS = 32
-BURN = "import os\nos.sched_setaffinity(0, {%d})\nfor i in range(10**12): pass"
+BURN = "import os\nos.sched_setaffinity(0, {%d})\nwhile True: pass"
 
 
 def read(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def burn():
-    """burn(core) keeps one core busy with many processes until it is called again, or the test ends."""
-    started = []
-
-    def stop():
-        for process in started:
-            process.kill()
-            process.wait()
-        started.clear()
-
-    def start(core):
-        for _ in range(BURNERS):
-            command = [sys.executable, "-c", BURN % core]
-            # A session each: some kernels share the CPU out among sessions.
-            started.append(subprocess.Popen(command, preexec_fn=die_with_parent, start_new_session=True))
-        return stop
-
-    yield start
-    stop()
+@contextlib.contextmanager
+def starved(pid, core):
+    """One process that burns this core goes first there: `pid` gets what it leaves over, which is next to nothing."""
+    burner = subprocess.Popen([sys.executable, "-c", BURN % core], preexec_fn=die_with_parent, start_new_session=True)
+    group = pathlib.Path(f"/proc/{pid}/autogroup")  # some kernels share the CPU out among sessions first
+    try:
+        with contextlib.suppress(OSError):
+            group.write_text("19", encoding="ascii")
+        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+        yield
+    finally:
+        burner.kill()
+        burner.wait()
+        with contextlib.suppress(OSError):  # only root may; others have to wait a little longer for the end
+            os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+            group.write_text("0", encoding="ascii")
 
 
-def test_a_cpu_burner_beside_the_run_turns_the_verdict(burn, broker, iotix, write, tmp_path):
-    """The same run twice on one core, a little nicer than others, with and without burners on that core. The limit is
-    more than twice what the quiet run had, so that it does not matter how busy the machine is otherwise."""
-    write("probe.json", model(counter(200), connection={"qos": 0}))
+def test_a_cpu_burner_beside_the_run_turns_the_verdict(broker, iotix, write, tmp_path):
+    """The same run twice on one core, with and without a burner that goes first there. How busy the machine is otherwise
+    does not matter: by its other limits no run is judged here, and the quiet one by none."""
+    write("probe.json", model(dict(counter(200), phase="random"), connection={"qos": 0}))
     body = f't:log "all are up" {UNTIL_STOPPED}'
-    file = write("x.lua", scenario(devices=300, body=body)).name
+    file = write("x.lua", scenario(devices=100, body=body)).name
     core = min(os.sched_getaffinity(0))
-
-    def beside_others():
-        os.sched_setaffinity(0, {core})
-        os.nice(5)
-        try:
-            pathlib.Path("/proc/self/autogroup").write_text("5", encoding="ascii")
-        except OSError:
-            pass  # this kernel has no such groups
 
     def run(name, burning, *limits):
         (tmp_path / "stop").unlink(missing_ok=True)
         arguments = ["run", file, "--broker", broker.address, "-w", 1, "--data-dir", name, "--out", f"json={name}.json"]
-        running = iotix.start(*arguments, *limits, limits=beside_others)
-        running.wait_for("all are up")
-        stop = burn(core) if burning else None
-        running.wait_for("00:09", 60)
+        running = iotix.start(*arguments, *limits, limits=lambda: os.sched_setaffinity(0, {core}))
+        running.wait_for("all are up", 60)
+        before = running.err.count("connected ·")
+        with starved(running.workers(1)[0], core) if burning else contextlib.nullcontext():
+            wait_until(lambda: running.err.count("connected ·") >= before + 9, 60, running.describe)
         write("stop", "")
-        if stop:
-            running.wait_for("00:1[0-9]|PASSED|INVALID", 60)
-            stop()
         running.wait(60)
         return running, read(tmp_path / f"{name}.json")["verdict"]
 
@@ -76,14 +62,13 @@ def test_a_cpu_burner_beside_the_run_turns_the_verdict(burn, broker, iotix, writ
         free += ["--limit", f"{name}=off"]
     _, quiet = run("quiet", False, *free, "--limit", "wait.degraded=off")
     assert (quiet["validity"], quiet["exitCode"], quiet["reasons"]) == ("valid", 0, [])
-    # More than twice the mean cannot last for more than half of the run.
-    limit = ["--limit", f"wait.degraded={min(2.2 * quiet['figures']['waited'] + 0.01, 0.9)}", "--limit", "busy.for=5s"]
+    limit = ["--limit", "busy.for=4s"]
     burnt, verdict = run("burnt", True, *free, *limit)
     assert verdict["validity"] == "degraded" and verdict["exitCode"] == 0, burnt.describe()
     assert "a worker waited for a CPU for more than" in verdict["reasons"][0]
-    assert verdict["figures"]["waited"] > quiet["figures"]["waited"] and "publish.latency" in verdict["suspect"]
+    assert verdict["figures"]["waited"] > 0.3 and "publish.latency" in verdict["suspect"]
     assert "own delays are a part of these times" in burnt.out and "PASSED (degraded)" in burnt.out
-    iotix("report", "last", "--data-dir", "quiet", *limit).expect(0, r"(?m)^PASSED$")
+    iotix("report", "last", "--data-dir", "quiet", "--limit", "wait.degraded=off").expect(0, r"(?m)^PASSED$")
     late = ["--limit", "lateness.invalid=1ns"]
     iotix("report", "last", "--data-dir", "burnt", *late).expect(111, "INVALID", "more about this host")
 

@@ -245,6 +245,31 @@ static void test_series_is_made_of_differences(void **state)
     ix_snapshot_deinit(&s);
 }
 
+/* It tells only when it has a CPU again, and then of the whole time. */
+static void test_a_worker_that_had_no_cpu_counts_so_in_all_points(void **state)
+{
+    (void)state;
+    struct ix_series series;
+    struct ix_snapshot s;
+    ix_snapshot_init(&s);
+    s.workers = ix_calloc(1, sizeof(*s.workers));
+    s.worker_count = s.worker_room = 1;
+    ix_series_init(&series, 10 * IX_S);
+    static const double told[] = {1, 2, 2, 2, 2, 6, 7};   /* second of its latest look */
+    static const double waited[] = {0, 0, 0, 0, 0, 3, 3}; /* by then */
+    for (size_t i = 0; i < 7; i++) {
+        s.at_ns = (11 + i) * IX_S;
+        s.workers[0].alive_ns = (uint64_t)((10 + told[i]) * IX_S);
+        s.workers[0].wait_ns = (uint64_t)(waited[i] * IX_S);
+        ix_series_add(&series, &s);
+    }
+    static const double expected[] = {0, 0, 0.75, 0.75, 0.75, 0.75, 0};
+    for (size_t i = 0; i < 7; i++)
+        assert_true(fabs(series.points[i].wait - expected[i]) < 0.001);
+    ix_series_deinit(&series);
+    ix_snapshot_deinit(&s);
+}
+
 static void test_series_is_bounded_and_keeps_its_sums(void **state)
 {
     (void)state;
@@ -311,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_metrics_by_name),
         cmocka_unit_test(test_every_metric_is_documented),
         cmocka_unit_test(test_series_is_made_of_differences),
+        cmocka_unit_test(test_a_worker_that_had_no_cpu_counts_so_in_all_points),
         cmocka_unit_test(test_series_is_bounded_and_keeps_its_sums),
         cmocka_unit_test(test_checks_add_up),
     };
