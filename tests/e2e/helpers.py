@@ -265,6 +265,20 @@ class Observer:
         self._client.loop_stop()
 
 
+def read_off(names, step):
+    """{group: [instants in ms]} of devices "group-index", in the order in which something was seen of them. The group
+    "ruler" has one every `step` ms, and what came after one of these came at its instant: on a busy host, both are late
+    alike. Those that are late together come as they happen to: what is read off is right to some steps."""
+    found, marks = collections.defaultdict(list), 0
+    for name in names:
+        group = name.rsplit("-", 1)[0]
+        if group == "ruler":
+            marks += 1
+        else:
+            found[group].append(max(0, marks - 1) * step)
+    return found
+
+
 def device_of(message):
     """The device id in a topic of the form devices/ID/…, else None."""
     parts = message.topic.split("/")

@@ -21,7 +21,7 @@ return iotix.scenario {
   name = "reports <&> \\"quoted\\"", description = "a run that has everything", tags = { suite = "nightly" },
   options = { devices = 6 },
   thresholds = {
-    ["messages.lost"] = "count<=3", ["publish.latency"] = { "p(95)<30s", "p(95)<0.001ms" },
+    ["messages.lost"] = "count<=5", ["publish.latency"] = { "p(95)<30s", "p(95)<0.001ms" },
     ["messages.sent{group:one}"] = "count>1", orders = "count==3",
   },
   run = function(t)
@@ -36,7 +36,8 @@ return iotix.scenario {
     t:check("always </script> fine", true)
     t:sleep "700ms"
     one:dropout { strategy = "immediate", percentage = 50, reconnect = true, reconnectDelayMs = 300 }:wait()
-    t:sleep "500ms"
+    two:dropout { strategy = "immediate" }:wait()
+    t:sleep "500ms" -- nobody of these comes back: the next point sees them away, however late it is
     one:stop() two:stop()
   end,
 }
@@ -62,10 +63,10 @@ def check_json(folder, messages):
     assert run["scenario"] == 'reports <&> "quoted"' and run["seed"] == "77" and run["options"] == {"devices": 6}
     assert run["tags"] == {"suite": "nightly"} and run["models"][0]["id"] == "probe-v1"
     assert (verdict["outcome"], verdict["exitCode"]) == ("failed", 99)
-    # Each of the three power cuts may fall between a message and its PUBACK.
+    # Each of the five power cuts may fall between a message and its PUBACK.
     assert counters["messages.sent"] == counters["messages.acked"] + counters["messages.lost"]
-    assert counters["messages.sent"] - 3 <= counters["messages.acked"] <= len(messages) <= counters["messages.sent"]
-    assert counters["connect.accepted"] == 8 + 3 and counters["connection.dropped"] == 3
+    assert counters["messages.sent"] - 5 <= counters["messages.acked"] <= len(messages) <= counters["messages.sent"]
+    assert counters["connect.accepted"] == 8 + 3 and counters["connection.dropped"] == 3 + 2
     assert counters["messages.scheduled"] == counters["messages.sent"] + counters["messages.neverSent.offline"]
     assert {g["group"]: g["devices"]["count"] for g in result["groups"]} == {"one": 6, "two": 2}
     assert sum(g["counters"]["messages.sent"] for g in result["groups"]) == counters["messages.sent"]
@@ -73,16 +74,15 @@ def check_json(folder, messages):
     assert (checks["flaky & odd"]["passes"], checks["flaky & odd"]["fails"]) == (2, 1)
     assert checks["always </script> fine"]["passed"]
     assert sorted(t["passed"] for t in result["thresholds"]) == [False, True, True, True, True]
-    (dropout,) = result["dropouts"]
-    assert (dropout["group"], dropout["eligible"], dropout["chosen"], dropout["dropped"], dropout["back"]) == (
-        "one", 6, 3, 3, 3)
-    assert dropout["backTime"]["count"] == 3
+    dropouts = [(d["group"], d["eligible"], d["chosen"], d["dropped"], d["back"]) for d in result["dropouts"]]
+    assert dropouts == [("one", 6, 3, 3, 3), ("two", 2, 2, 2, 0)]
+    assert [d["backTime"]["count"] for d in result["dropouts"]] == [3, 0]
     assert [e["name"] for e in result["events"]] == ["before <the> outage"]
     assert {(m["name"], m["value"]) for m in result["metrics"] if m["kind"] == "counter"} == {("orders", 2), ("orders", 1)}
     assert sum(p["sent"] for p in result["series"]) == counters["messages.sent"] and len(result["series"]) >= 6
     times = [p["t"] for p in result["series"]]
     assert times == sorted(times)
-    assert any(p["byStatus"]["dropped"] == 3 for p in result["series"]), "the outage shows"
+    assert any(p["byStatus"]["dropped"] >= 2 for p in result["series"]), "the outage shows"
     return result
 
 
