@@ -45,6 +45,8 @@ enum {
 
 /* Devices that a job handles between two looks at the sockets. */
 #define IX_JOB_CHUNK 1024
+/* How long a job that closes connections may keep a turn: others' telemetry waits behind it. */
+#define IX_JOB_NS 1000000ull
 /* Instants that a late device makes up for before others get their turn. */
 #define IX_CATCH_UP 32
 /* How much faster than its own pace a device sends what it missed (onLate "catch-up"). */
@@ -125,7 +127,7 @@ struct ix_job {
     int (*step)(struct ix_job *job, bool *done, struct ix_error *err);
     uint64_t index; /* devices below it are done */
     uint64_t sequence;
-    uint64_t start_ns;
+    uint64_t start_ns; /* of a launch; when a stop was wanted */
     uint64_t drain_ns;
     struct ix_schedule schedule; /* closed with the job */
     struct ix_dropout_state *dropout;
@@ -185,6 +187,7 @@ struct ix_group {
         uint64_t drain_ns;
         struct ix_wheel_entry wheel;
     } stop;
+    uint64_t drain_at_ns; /* the worker ends, since then; 0: it doesn't */
     struct ix_dropout_state *dropouts;
 };
 
@@ -319,6 +322,9 @@ int ix_group_repeat_orders(struct ix_group *group, struct ix_error *err);
 void ix_group_deinit_orders(struct ix_group *group);
 void ix_group_stop_due(struct ix_wheel_entry *entry, uint64_t now_ns);
 void ix_device_order_due(struct ix_device *d);
+/* From when on a device has no telemetry, since its group or worker was told to stop: to close many connections takes
+ * its time, and what comes due meanwhile is not of the schedule. UINT64_MAX: there is no such instant. */
+uint64_t ix_device_ends_at(const struct ix_device *d);
 int ix_group_open_schedule(struct ix_group *group, const struct ix_strategy_spec *spec, uint64_t count,
                            uint64_t key, struct ix_schedule *schedule, struct ix_error *err);
 /* Instants of at most IX_JOB_CHUNK places. */
@@ -339,7 +345,8 @@ void ix_device_set_status(struct ix_device *d, enum ix_device_status status);
 void ix_device_set_stage(struct ix_device *d, enum ix_stage stage, uint64_t need_ns);
 void ix_device_set_link(struct ix_device *d, enum ix_device_link link);
 void ix_device_start(struct ix_device *d, uint64_t sequence);
-void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns);
+/* What came due before `at_ns` is its own, however late this turn is; nothing from then on. */
+void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t at_ns, uint64_t drain_ns);
 void ix_device_finish_stop(struct ix_device *d);
 /* Deleted: it ends at once, politely, and counts nowhere any more. */
 void ix_device_remove(struct ix_device *d);

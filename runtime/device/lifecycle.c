@@ -110,18 +110,19 @@ void ix_device_due(struct ix_wheel_entry *entry, uint64_t now_ns)
     struct ix_device *d = (struct ix_device *)entry;
     bool drops = (d->flags & IX_DF_DROP_ARMED) && d->row->drop_until_ns <= now_ns;
     warm_upcoming(d->group->engine->loop->wheel);
-    /* A turn may be late: only ticks before the drop's instant still go out. */
-    uint64_t next = ix_telemetry_run(d, drops ? d->row->drop_until_ns - 1 : now_ns);
+    /* A turn may be late: only ticks before the drop's instant, or the stop's, still go out. */
+    uint64_t end = ix_device_ends_at(d), until = end && end <= now_ns ? end - 1 : now_ns;
+    uint64_t next = ix_telemetry_run(d, drops ? earlier(until, d->row->drop_until_ns - 1) : until);
     orders_due(d, now_ns);
     if (drops)
-        next = ix_telemetry_run(d, now_ns);
+        next = ix_telemetry_run(d, until);
     if (d->stage == IX_S_WAITING && d->need_ns <= now_ns)
         ix_pace_connect(d);
     else if (d->stage == IX_S_DRAINING)
         go_on_draining(d, now_ns);
     if (d->extra)
         ix_behavior_run(d, now_ns);
-    rearm(d, ix_device_is_ticking(d) ? next : UINT64_MAX);
+    rearm(d, ix_device_is_ticking(d) && next < end ? next : UINT64_MAX);
 }
 
 /* What its generators, conditions and scripts keep for it. */
@@ -188,12 +189,12 @@ void ix_device_end_link(struct ix_device *d, enum ix_way way)
     ix_inflight_lose(d);
 }
 
-/* Common end of stop and error: nothing is left of it but its row. */
-static void become_idle(struct ix_device *d, enum ix_way way, enum ix_device_status status)
+/* Common end of stop and error: nothing is left of it but its row. What came due until `end_ns` is accounted for. */
+static void become_idle(struct ix_device *d, enum ix_way way, enum ix_device_status status, uint64_t end_ns)
 {
     uint64_t now = ix_engine_now(d->group->engine);
     if (ix_device_is_ticking(d) && d->stage != IX_S_UP)
-        ix_telemetry_settle(d, now);
+        ix_telemetry_settle(d, earlier(end_ns, now));
     else if (d->flags & IX_DF_WAITING)
         ix_queue_forget(d, IX_C_NEVER_SENT_BACKPRESSURE);
     ix_device_end_link(d, way);
@@ -208,14 +209,19 @@ static void become_idle(struct ix_device *d, enum ix_way way, enum ix_device_sta
     ix_device_rearm(d);
 }
 
-void ix_device_finish_stop(struct ix_device *d)
+static void finish_stop(struct ix_device *d, uint64_t end_ns)
 {
-    become_idle(d, d->stage == IX_S_DRAINING ? IX_WAY_CLOSE : IX_WAY_ABORT, IX_D_STOPPED);
+    become_idle(d, d->stage == IX_S_DRAINING ? IX_WAY_CLOSE : IX_WAY_ABORT, IX_D_STOPPED, end_ns);
 }
 
-void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns)
+void ix_device_finish_stop(struct ix_device *d)
 {
-    uint64_t now = ix_engine_now(d->group->engine);
+    finish_stop(d, UINT64_MAX);
+}
+
+void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t at_ns, uint64_t drain_ns)
+{
+    uint64_t now = ix_engine_now(d->group->engine), end = earlier(at_ns, now);
     if (d->row->flags & IX_ROW_GONE)
         return;
     d->row->launch_sequence = sequence;
@@ -238,15 +244,15 @@ void ix_device_stop(struct ix_device *d, uint64_t sequence, uint64_t drain_ns)
     case IX_D_DROPPED:
         break;
     }
-    if (d->stage == IX_S_UP && now) {
-        ix_telemetry_run(d, now - 1); /* what was due before the stop, if this turn is late */
-        ix_telemetry_give_up(d, now);
+    if (d->stage == IX_S_UP && end) {
+        ix_telemetry_run(d, end - 1); /* what was due before the stop, if this turn is late */
+        ix_telemetry_give_up(d, end);
     }
     ix_behavior_stopping(d);
     if (d->stage == IX_S_IDLE)
         return; /* failed in its hook */
     if (d->stage != IX_S_UP) {
-        ix_device_finish_stop(d);
+        finish_stop(d, end);
         return;
     }
     ix_device_set_status(d, IX_D_STOPPING);
@@ -310,7 +316,7 @@ void ix_device_resume(struct ix_device *d)
 void ix_device_end_in_error(struct ix_device *d, const char *reason)
 {
     struct ix_engine *engine = d->group->engine;
-    become_idle(d, d->stage == IX_S_UP ? IX_WAY_CLOSE : IX_WAY_ABORT, IX_D_ERROR);
+    become_idle(d, d->stage == IX_S_UP ? IX_WAY_CLOSE : IX_WAY_ABORT, IX_D_ERROR, UINT64_MAX);
     if (engine->config.failed)
         engine->config.failed(engine->config.context, d, reason);
 }

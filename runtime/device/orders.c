@@ -121,19 +121,26 @@ int ix_group_launch(struct ix_group *group, const struct ix_record *record, stru
 
 /* ---- stop ---- */
 
+/* Has a step that closes connections taken its time? A look at the clock every few devices. */
+static bool is_enough(const struct ix_job *job, int devices, uint64_t began_ns)
+{
+    return devices % 16 == 15 && ix_engine_now(job->group->engine) - began_ns >= IX_JOB_NS;
+}
+
 static int stop_step(struct ix_job *job, bool *done, struct ix_error *err)
 {
     (void)err;
     struct ix_group *group = job->group;
-    uint64_t position = ix_place_position(&group->place, job->index);
-    for (int n = 0; n < IX_JOB_CHUNK && position < group->slot_count; n++, position++) {
+    uint64_t position = ix_place_position(&group->place, job->index), began = ix_engine_now(group->engine);
+    for (int n = 0; n < IX_JOB_CHUNK && position < group->slot_count && !is_enough(job, n, began);
+         n++, position++) {
         struct ix_device *d = ix_engine_slot(group->engine, group->slots[position]);
         job->index = d->row->index + 1ull;
         if (job->sequence <= d->row->launch_sequence)
             continue;
         if (group->launch.sequence < job->sequence)
             d->row->flags &= (uint8_t)~IX_ROW_PLANNED;
-        ix_device_stop(d, job->sequence, job->drain_ns);
+        ix_device_stop(d, job->sequence, job->start_ns, job->drain_ns);
     }
     *done = position >= group->slot_count;
     return 0;
@@ -146,6 +153,7 @@ void ix_group_stop_due(struct ix_wheel_entry *entry, uint64_t now_ns)
     ix_group_cancel_jobs(group, stop_step);
     struct ix_job *job = ix_job_new(group, stop_step);
     job->sequence = group->stop.sequence;
+    job->start_ns = group->stop.at_ns;
     job->drain_ns = group->stop.drain_ns;
     ix_job_begin(job, NULL);
 }
@@ -165,8 +173,9 @@ static int drain_step(struct ix_job *job, bool *done, struct ix_error *err)
 {
     (void)err;
     struct ix_group *group = job->group;
-    uint64_t position = ix_place_position(&group->place, job->index);
-    for (int n = 0; n < IX_JOB_CHUNK && position < group->slot_count; n++, position++) {
+    uint64_t position = ix_place_position(&group->place, job->index), began = ix_engine_now(group->engine);
+    for (int n = 0; n < IX_JOB_CHUNK && position < group->slot_count && !is_enough(job, n, began);
+         n++, position++) {
         struct ix_device *d = ix_engine_slot(group->engine, group->slots[position]);
         job->index = d->row->index + 1ull;
         d->row->flags &= (uint8_t)~IX_ROW_PLANNED;
@@ -175,7 +184,7 @@ static int drain_step(struct ix_job *job, bool *done, struct ix_error *err)
         if (d->row->status == IX_D_CREATED)
             ix_device_rearm(d);
         else
-            ix_device_stop(d, d->row->launch_sequence, job->drain_ns);
+            ix_device_stop(d, d->row->launch_sequence, job->start_ns, job->drain_ns);
     }
     *done = position >= group->slot_count;
     return 0;
@@ -186,8 +195,18 @@ void ix_group_drain(struct ix_group *group, uint64_t drain_ns)
     ix_group_cancel_jobs(group, NULL);
     ix_wheel_cancel(group->engine->loop->wheel, &group->stop.wheel);
     struct ix_job *job = ix_job_new(group, drain_step);
+    group->drain_at_ns = job->start_ns = ix_engine_now(group->engine);
     job->drain_ns = drain_ns;
     ix_job_begin(job, NULL);
+}
+
+uint64_t ix_device_ends_at(const struct ix_device *d)
+{
+    const struct ix_group *group = d->group;
+    uint64_t end = group->drain_at_ns ? group->drain_at_ns : UINT64_MAX;
+    if (group->stop.sequence && group->stop.at_ns < end && group->stop.sequence > d->row->launch_sequence)
+        end = group->stop.at_ns;
+    return end;
 }
 
 /* ---- one device ---- */
@@ -213,7 +232,7 @@ void ix_device_order_due(struct ix_device *d)
     if (order.start)
         ix_device_start(d, order.sequence);
     else
-        ix_device_stop(d, order.sequence, IX_DEVICE_DRAIN_NS);
+        ix_device_stop(d, order.sequence, order.at_ns, IX_DEVICE_DRAIN_NS);
 }
 
 int ix_group_repeat_orders(struct ix_group *group, struct ix_error *err)

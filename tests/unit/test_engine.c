@@ -394,6 +394,35 @@ static void on_drained(void *context)
     ++*(int *)context;
 }
 
+/* To close many connections takes its time: what comes due until a device's turn comes is not late, but not of the
+ * schedule any more. */
+static void test_a_slow_stop_makes_nothing_late(void **state)
+{
+    (void)state;
+    add_group("g", 3000, one_second);
+    launch("g", 0, "0");
+    run_until(1500 * MS);
+    stop("g", 1600 * MS, 1 * S);
+    ix_clock_advance(&rig.loop.clock, 2500 * MS); /* of which the process got nothing */
+    run_until(3 * S);
+    assert_number(in_status("g", IX_D_STOPPED), 3000);
+    assert_number(counter("g", IX_C_SCHEDULED), 6000); /* at 5 and 1,005 ms */
+    assert_number(counter("g", IX_C_SENT), 6000);
+    assert_number(metrics("g")->trends[IX_T_LATENESS].max, 0);
+    check_ledger("g");
+
+    launch("g", 3 * S, "0"); /* anew, and the worker ends before the first turn after an instant */
+    run_until(3500 * MS);
+    ix_clock_advance(&rig.loop.clock, 4100 * MS);
+    int drained = 0;
+    ix_engine_drain(rig.engine, 1 * S, on_drained, &drained);
+    ix_clock_advance(&rig.loop.clock, 7 * S);
+    run_until(9 * S);
+    assert_number(drained, 1);
+    assert_number(counter("g", IX_C_SCHEDULED), 12000); /* at 3,005 and 4,005 ms */
+    check_ledger("g");
+}
+
 static void test_engine_drains(void **state)
 {
     (void)state;
@@ -511,6 +540,7 @@ int main(void)
                                        TEST(test_attempts_run_out),
                                        TEST(test_backoff_bounds),
                                        TEST(test_stop_drains),
+                                       TEST(test_a_slow_stop_makes_nothing_late),
                                        TEST(test_stop_cancels_a_launch),
                                        TEST(test_single_devices),
                                        TEST(test_group_grows),
