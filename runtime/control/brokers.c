@@ -1,10 +1,13 @@
 #include "control/brokers.h"
 
 #include "base/log.h"
+#include "protocol/probe.h"
 #include "protocol/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#define PROBE_MS 1000
 
 static int add_target(struct ix_brokers *brokers, const char *text, struct ix_error *err)
 {
@@ -13,8 +16,13 @@ static int add_target(struct ix_brokers *brokers, const char *text, struct ix_er
     struct ix_target *target = &brokers->targets[brokers->target_count];
     bool tls;
     int code = ix_target_parse(text, target, &tls, err);
-    if (code == 0)
+    bool is_read = code == 0;
+    if (is_read)
         code = ix_target_resolve(target, tls, err);
+    if (code < 0 && is_read && brokers->config.is_patient) {
+        ix_log(IX_LOG_WARN, "%s; devices that go there are in error until it can", err->text);
+        code = 0;
+    }
     if (code == 0) {
         brokers->target_count++;
         brokers->tls = brokers->tls || tls;
@@ -90,9 +98,19 @@ static bool listens(uint16_t port)
     return found;
 }
 
-static bool answers(const struct ix_brokers *brokers, uint16_t port)
+/* What is on the usual port. Something that is no broker is said to be in the way. */
+static enum ix_probe look_at(const struct ix_brokers *brokers, uint16_t port)
 {
-    return brokers->config.dry ? listens(port) : ix_broker_probe("127.0.0.1", port, 300);
+    char what[160];
+    if (brokers->config.dry)
+        return listens(port) ? IX_PROBE_MQTT : IX_PROBE_NOTHING;
+    enum ix_probe found = ix_mqtt_probe("127.0.0.1", port, PROBE_MS, what, sizeof what);
+    if (found == IX_PROBE_OTHER)
+        ix_log(IX_LOG_WARN,
+               "what listens on port %u of this host is no MQTT broker: it %s. An embedded broker on a free port "
+               "takes its place; --broker HOST:PORT names another",
+               port, what);
+    return found;
 }
 
 static int name_embedded(struct ix_brokers *brokers)
@@ -141,8 +159,9 @@ int ix_brokers_start(struct ix_brokers *brokers, const struct ix_brokers_config 
         return start_embedded(brokers, config->embedded_port, err);
     int code = 0;
     if (!wish || strcmp(wish, "auto") == 0) {
-        if (!answers(brokers, IX_MQTT_PORT))
-            return start_embedded(brokers, config->embedded_port, err);
+        enum ix_probe found = look_at(brokers, IX_MQTT_PORT);
+        if (found != IX_PROBE_MQTT)
+            return start_embedded(brokers, found == IX_PROBE_OTHER ? 0 : config->embedded_port, err);
         code = add_target(brokers, "127.0.0.1:1883", err);
     } else {
         code = add_list(brokers, wish, err);
@@ -205,6 +224,23 @@ int ix_brokers_targets(const struct ix_brokers *brokers, const struct ix_model *
     memcpy(*targets, brokers->targets, brokers->target_count * sizeof **targets);
     *count = brokers->target_count;
     return 0;
+}
+
+bool ix_brokers_are_known(const struct ix_brokers *brokers)
+{
+    for (size_t i = 0; i < brokers->target_count; i++)
+        if (!brokers->targets[i].address[0])
+            return false;
+    return true;
+}
+
+int ix_brokers_look_up_shared(struct ix_target *targets, size_t count, bool tls, struct ix_error *err)
+{
+    int code = 0;
+    for (size_t i = 0; i < count && code == 0; i++)
+        if (!targets[i].address[0])
+            code = ix_target_resolve(&targets[i], tls, err);
+    return code;
 }
 
 bool ix_broker_is_here(const struct ix_target *target)

@@ -14,6 +14,9 @@ struct ix_brokers_config {
     const char *wish; /* "auto", "embedded" or "host:port,…"; NULL: MQTT_BROKER_HOST/PORT, else auto */
     bool force;
     bool dry;               /* nothing is started, and nothing connects: an embedded broker is one in name */
+    /* A broker whose name can't be looked up yet is no failure: its target has no address until
+     * ix_brokers_look_up_shared found it. */
+    bool is_patient;
     uint16_t embedded_port; /* 0: a free one */
     /* Called once, inside ix_brokers_start or later; a failure is only for an embedded broker. */
     void (*ready)(void *context, const struct ix_error *failure);
@@ -49,6 +52,10 @@ int ix_brokers_targets(const struct ix_brokers *brokers, const struct ix_model *
 /* A model's own address alone, from any thread. */
 int ix_brokers_look_up(const struct ix_model *model, struct ix_target **targets, size_t *count,
                        struct ix_error *err);
+/* All of them have addresses. */
+bool ix_brokers_are_known(const struct ix_brokers *brokers);
+/* Looks up those of a copy that have no address; from any thread. */
+int ix_brokers_look_up_shared(struct ix_target *targets, size_t count, bool tls, struct ix_error *err);
 /* Whether the broker of one target runs on this host, as far as its address tells. */
 bool ix_broker_is_here(const struct ix_target *target);
 

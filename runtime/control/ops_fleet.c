@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NAME_MAX_LEN 63
-
 static void note_model(struct ix_run *run, const struct ix_found_model *found)
 {
     struct ix_result *result = &run->result;
@@ -36,10 +34,10 @@ static char *fresh_group_id(struct ix_run *run, const char *model_id)
 static int check_group_id(const char *id, struct ix_error *err)
 {
     size_t ok = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
-    if (!id[0] || id[ok] || ok > NAME_MAX_LEN)
+    if (!id[0] || id[ok] || ok > IX_ID_MAX)
         return ix_fail(err, -EBADMSG,
                        "group id \"%s\": 1 to %d letters, digits, dots, dashes and underscores are allowed",
-                       id, NAME_MAX_LEN);
+                       id, IX_ID_MAX);
     return 0;
 }
 

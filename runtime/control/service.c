@@ -232,6 +232,7 @@ static int open_all(struct ix_service *service, struct ix_error *err)
         .loop = service->loop,
         .wish = service->broker_wish,
         .embedded_port = service->config.embedded_port,
+        .is_patient = true,
         .ready = on_broker_ready,
         .ended = on_broker_ended,
         .context = service,

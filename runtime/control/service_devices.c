@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CONNECT_NS (10 * IX_S)
+#define CONNECT_NS  (10 * IX_S) /* for all, of which … */
+#define PATIENCE_NS (8 * IX_S)  /* … so much for the broker's name to be looked up */
 #define LOOK_NS    (10 * IX_MS)
 #define STOP_NS    (5 * IX_S)
 
@@ -161,7 +162,7 @@ static int check_id(struct ix_service *service, const json_t *body, struct ix_fa
     if (ix_service_check_model(service, body, failure) < 0 ||
         ix_service_check_fields(body, fields, IX_ARRAY_LEN(fields), failure) < 0 ||
         ix_service_check_text(body, "deviceId", IX_DEVICE_ID_MAX - 20, false, failure) < 0 ||
-        ix_service_check_text(body, "groupId", SERVICE_NAME_MAX, false, failure) < 0)
+        ix_service_check_text(body, "groupId", IX_ID_MAX, false, failure) < 0)
         return -1;
     const char *id = text_in(body, "deviceId");
     if (id && ix_service_find_device(service, id, &ref))
@@ -274,7 +275,6 @@ static void on_start_ordered(struct wait *w, int code, json_t *result, const cha
         return;
     note_order(w->service, &ref, true);
     w->then = NULL;
-    w->until_ns = ix_clock_now(&w->service->loop->clock) + CONNECT_NS;
     w->timer.fire = look_whether_connected;
     ix_wheel_add(w->service->loop->wheel, &w->timer, ix_clock_now(&w->service->loop->clock) + LOOK_NS);
 }
@@ -284,12 +284,18 @@ static void on_device_placed(struct wait *w, int code, json_t *unused, const cha
     (void)unused;
     struct device_ref ref;
     struct ix_error err;
-    if (code < 0) {
+    if (code < 0 && code != -EHOSTUNREACH) {
         ix_service_refuse_text(w, ix_service_kind(code), message);
         return;
     }
     if (!still_there(w, &ref))
         return;
+    if (code < 0) { /* as a broker that is down: the device goes on trying */
+        note_order(w->service, &ref, true);
+        ix_service_group_trouble(w->service, ref.group, message);
+        answer_kept(w, ix_service_view_device(w->service, &ref));
+        return;
+    }
     ix_service_expect(w, on_start_ordered);
     const struct ix_device_row *row = ix_fleet_row(w->service->fleet, w->group, w->index, NULL);
     w->number = row ? (double)row->launch_sequence + (row->status == IX_D_ERROR) : 0;
@@ -301,8 +307,10 @@ void ix_service_device_start(struct ix_service *service, const char *id, ix_serv
 {
     struct wait *w = ix_service_wait(service, done, context);
     struct device_ref ref;
-    if (w && need_device(w, id, &ref))
-        ix_service_place(w, ref.group, on_device_placed);
+    if (!w || !need_device(w, id, &ref))
+        return;
+    w->until_ns = ix_clock_now(&service->loop->clock) + CONNECT_NS;
+    ix_service_place(w, ref.group, PATIENCE_NS, on_device_placed);
 }
 
 /* ---- stopping ---- */
@@ -335,6 +343,8 @@ static void on_stop_ordered(struct wait *w, int code, json_t *result, const char
     if (!still_there(w, &ref))
         return;
     note_order(w->service, &ref, false);
+    if (!ix_service_is_wanted(ref.group))
+        ix_service_group_calm(w->service, ref.group);
     uint64_t now = ix_clock_now(&w->service->loop->clock);
     w->then = NULL;
     w->until_ns = now + STOP_NS;
@@ -383,6 +393,8 @@ static void on_gone_kept(struct wait *w, int code, json_t *unused, const char *m
     if (!still_there(w, &ref))
         return;
     ix_service_group_gone(service, ref.group, ref.index);
+    if (!ix_service_is_wanted(ref.group))
+        ix_service_group_calm(service, ref.group);
     ix_service_tell_change(service, "groups", ref.group->hidden ? "" : ref.group->id);
     ix_service_expect(w, on_device_removed);
     if (!ref.group->at_work ||

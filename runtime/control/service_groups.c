@@ -141,9 +141,20 @@ void ix_service_group_gone(struct ix_service *service, struct service_group *g, 
 enum ix_device_status ix_service_rest_status(const struct service_group *g, uint64_t index)
 {
     size_t place = order_place(g, index);
-    if (place < g->order_count && g->orders[place].index == index && !g->orders[place].started)
-        return IX_D_STOPPED;
-    return g->state == IX_STORE_STOPPED ? IX_D_STOPPED : IX_D_CREATED;
+    bool is_ordered = place < g->order_count && g->orders[place].index == index;
+    bool starts = is_ordered ? g->orders[place].started : g->state == IX_STORE_STARTED;
+    if (starts && g->trouble)
+        return IX_D_ERROR;
+    bool stopped = is_ordered ? !g->orders[place].started : g->state == IX_STORE_STOPPED;
+    return stopped ? IX_D_STOPPED : IX_D_CREATED;
+}
+
+bool ix_service_is_wanted(const struct service_group *g)
+{
+    bool wanted = g->state == IX_STORE_STARTED;
+    for (size_t i = 0; i < g->order_count && !wanted; i++)
+        wanted = g->orders[i].started;
+    return wanted && ix_service_alive(g) > 0;
 }
 
 /* ---- groups ---- */
@@ -211,6 +222,7 @@ struct service_group *ix_service_add_group(struct ix_service *service, const str
                                            struct ix_error *err)
 {
     struct service_group *g = ix_calloc(1, sizeof *g);
+    g->service = service;
     g->id = ix_strdup(s->id);
     g->hidden = s->hidden;
     g->model = ix_strdup(s->model);
@@ -243,6 +255,8 @@ void ix_service_drop_group(struct ix_service *service, struct service_group *g)
         at = &(*at)->next;
     *at = g->next;
     service->group_count -= !g->hidden;
+    ix_service_group_calm(service, g);
+    ix_service_placing_void(service, g);
     for (size_t i = 0; i < g->name_count; i++)
         if (g->names[i][0])
             drop_name(service, g->names[i]);
@@ -297,10 +311,15 @@ void ix_service_group_counts(struct ix_service *service, const struct service_gr
         return;
     }
     memset(totals, 0, offsetof(struct ix_totals, trends));
-    uint64_t stopped = g->state == IX_STORE_STOPPED ? ix_service_alive(g) : 0;
-    for (size_t i = 0; i < g->order_count && g->state != IX_STORE_STOPPED; i++)
-        stopped += !g->orders[i].started;
-    totals->count = ix_service_alive(g);
+    uint64_t started = 0, stopped = 0; /* by themselves */
+    for (size_t i = 0; i < g->order_count; i++)
+        g->orders[i].started ? started++ : stopped++;
+    uint64_t alive = ix_service_alive(g), rest = alive - started - stopped;
+    enum ix_device_status of_rest = g->state == IX_STORE_STOPPED              ? IX_D_STOPPED
+                                    : g->state == IX_STORE_STARTED && g->trouble ? IX_D_ERROR
+                                                                                 : IX_D_CREATED;
+    totals->count = alive;
     totals->by_status[IX_D_STOPPED] = (int64_t)stopped;
-    totals->by_status[IX_D_CREATED] = (int64_t)(totals->count - stopped);
+    totals->by_status[g->trouble ? IX_D_ERROR : IX_D_CREATED] += (int64_t)started;
+    totals->by_status[of_rest] += (int64_t)rest;
 }

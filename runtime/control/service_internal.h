@@ -18,7 +18,6 @@
 #define SERVICE_GROUPS_MAX  4096
 #define SERVICE_DEVICES_MAX 1000000 /* of one group */
 #define SERVICE_WAITS_MAX   10000   /* requests that wait for workers or the disk */
-#define SERVICE_NAME_MAX    63      /* bytes of a group's id */
 
 /* ---- models ---- */
 
@@ -60,6 +59,7 @@ struct order { /* a device that was started or stopped by itself since its group
 
 struct service_group {
     struct service_group *next; /* in order of creation */
+    struct ix_service *service;
     char *id;
     bool hidden;  /* of single devices */
     bool leaving; /* is being deleted */
@@ -81,6 +81,10 @@ struct service_group {
     enum ix_store_state state;
     json_t *launch;      /* {strategy, settings} of the last start */
     bool at_work;        /* the fleet has it */
+    char *trouble; /* why what is to run does not, until it does; it is tried again. NULL: none. Never while at_work */
+    struct ix_wheel_entry again;
+    uint64_t again_pause_ns;
+    uint32_t stops; /* orders to stop so far: a start that waits meanwhile is void */
     uint64_t model_hash; /* that it works with */
     struct operation operation;
 };
@@ -278,12 +282,26 @@ void ix_service_keep_group(struct ix_service *service, const struct service_grou
 void ix_service_keep_state(struct ix_service *service, const struct service_group *g);
 /* What ran before the end runs again. */
 void ix_service_resume(struct ix_service *service);
+/* The group is at work, or can't be (code < 0): what is to run of it is started, or it is in trouble. */
+void ix_service_placed(struct ix_service *service, struct service_group *g, int code, const char *message);
 
 /* ---- at work (service_place.c) ---- */
 
-/* Calls `then` once the fleet has the group, with its current model; later. */
-void ix_service_place(struct wait *w, struct service_group *g,
+/* Calls `then` once the fleet has the group, with its current model; later. -EHOSTUNREACH: its broker's name can't be
+ * looked up, or was not within `patience_ns`. Who then notes what is to run and calls ix_service_group_trouble has it
+ * taken up when it can be. */
+void ix_service_place(struct wait *w, struct service_group *g, uint64_t patience_ns,
                       void (*then)(struct wait *w, int code, json_t *result, const char *message));
+/* Makes what the group is to do so: by the service itself, at its start and after trouble. */
+void ix_service_take_up(struct ix_service *service, struct service_group *g);
+/* The group is about to be freed: a placing that is on its way will find nothing of it. */
+void ix_service_placing_void(struct ix_service *service, const struct service_group *g);
+/* What is to run can't: it is in error, and tried again after a pause. */
+void ix_service_group_trouble(struct ix_service *service, struct service_group *g, const char *message);
+/* Nothing of it is to run, or all does: nothing is tried again. */
+void ix_service_group_calm(struct ix_service *service, struct service_group *g);
+/* Whether anything of it is to run. */
+bool ix_service_is_wanted(const struct service_group *g);
 
 /* The service ends; true: brokers are still being looked up on other threads. */
 bool ix_service_placings_end(struct ix_service *service);

@@ -172,52 +172,47 @@ int ix_service_open_store(struct ix_service *service, struct ix_error *err)
 
 /* ---- what ran runs again ---- */
 
-static void on_order_placed(struct wait *w, int code, json_t *unused, const char *message)
+static void start_again(struct ix_service *service, struct service_group *g)
 {
-    (void)unused;
-    struct ix_service *service = w->service;
-    struct service_group *g = ix_service_find_group(service, w->group);
     struct ix_error err;
-    if (code < 0) {
-        char *title = ix_service_group_title(service, w->group);
-        ix_log(IX_LOG_ERROR, "%s: what ran can't be started again: %s", title, message);
-        free(title);
-    }
-    if (code == 0 && g && g->state == IX_STORE_STARTED && g->launch) {
+    double seconds = 0;
+    if (g->state == IX_STORE_STARTED && g->launch) {
         struct ix_strategy_spec spec = ix_service_strategy_spec(g->launch, false);
+        if (ix_script_strategy_duration(service->script, &spec, g->count, &seconds, &err) < 0)
+            seconds = 0;
+        ix_service_operation_set(service, g, OPERATION_START, spec.name, ix_service_alive(g),
+                                 (uint64_t)(seconds * 1e9));
         if (ix_fleet_launch(service->fleet, g->id, &spec, 0, &err) < 0)
             ix_log(IX_LOG_ERROR, "group \"%s\" can't be started again: %s", g->id, err.text);
         ix_service_strategy_deinit(&spec);
     }
-    for (size_t i = 0; code == 0 && g && i < g->order_count; i++)
+    for (size_t i = 0; i < g->order_count; i++)
         ix_fleet_device_order(service->fleet, g->id, g->orders[i].index, g->orders[i].started, 0, &err);
-    ix_service_answer(w, NULL);
+}
+
+void ix_service_placed(struct ix_service *service, struct service_group *g, int code, const char *message)
+{
+    if (!ix_service_is_wanted(g)) {
+        ix_service_group_calm(service, g);
+        return;
+    }
+    if (code < 0) {
+        ix_service_group_trouble(service, g, message);
+        return;
+    }
+    if (g->trouble) {
+        char *title = ix_service_group_title(service, g->id);
+        ix_log(IX_LOG_INFO, "%s: what kept it from running is over", title);
+        free(title);
+        ix_service_tell_change(service, "groups", g->hidden ? "" : g->id);
+    }
+    ix_service_group_calm(service, g);
+    start_again(service, g);
 }
 
 void ix_service_resume(struct ix_service *service)
 {
-    struct service_group *next;
-    for (struct service_group *g = service->groups; g; g = next) {
-        next = g->next;
-        bool runs = g->state == IX_STORE_STARTED;
-        for (size_t i = 0; i < g->order_count && !runs; i++)
-            runs = g->orders[i].started;
-        if (!runs || ix_service_alive(g) == 0)
-            continue;
-        struct wait *w = ix_service_wait(service, NULL, NULL);
-        if (!w)
-            return;
-        w->group = ix_strdup(g->id);
-        uint64_t duration = 0;
-        double seconds = 0;
-        if (g->state == IX_STORE_STARTED && g->launch) {
-            struct ix_strategy_spec spec = ix_service_strategy_spec(g->launch, false);
-            struct ix_error err;
-            if (ix_script_strategy_duration(service->script, &spec, g->count, &seconds, &err) == 0)
-                duration = (uint64_t)(seconds * 1e9);
-            ix_service_operation_set(service, g, OPERATION_START, spec.name, ix_service_alive(g), duration);
-            ix_service_strategy_deinit(&spec);
-        }
-        ix_service_place(w, g, on_order_placed);
-    }
+    for (struct service_group *g = service->groups; g; g = g->next)
+        if (ix_service_is_wanted(g))
+            ix_service_take_up(service, g);
 }

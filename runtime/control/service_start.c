@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#define PATIENCE_NS (1 * IX_S) /* for a broker's name to be looked up, before the start is answered */
 #define DRAIN_NS (2 * IX_S)
 #define LEAVE_NS (5 * IX_S)   /* a group that is deleted stops first, for this long at most */
 #define LOOK_NS  (20 * IX_MS) /* between two looks at whether it has */
@@ -101,7 +102,7 @@ static int check_creation(struct ix_service *service, const json_t *body, struct
     const json_t *count = json_object_get(body, "count"), *pattern = json_object_get(body, "idPattern");
     if (ix_service_check_model(service, body, failure) < 0 ||
         ix_service_check_fields(body, fields, IX_ARRAY_LEN(fields), failure) < 0 ||
-        ix_service_check_text(body, "groupId", SERVICE_NAME_MAX, false, failure) < 0)
+        ix_service_check_text(body, "groupId", IX_ID_MAX, false, failure) < 0)
         return -1;
     if (!json_is_integer(count) || json_integer_value(count) < 1 ||
         json_integer_value(count) > SERVICE_DEVICES_MAX)
@@ -207,18 +208,10 @@ static void on_start_kept(struct wait *w, int code, json_t *unused, const char *
         ix_service_answer(w, view_after(w->service, g, "stopped", "devicesStopped", (json_int_t)w->number));
 }
 
-/* Workers have the order: now it is the desired state. */
-static void on_ordered(struct wait *w, int code, json_t *result, const char *message)
+/* From now on it is the desired state. */
+static void note_state(struct wait *w, struct service_group *g)
 {
     struct ix_service *service = w->service;
-    struct service_group *g = ix_service_find_group(service, w->group);
-    w->number = (double)json_integer_value(json_object_get(result, "devices"));
-    json_decref(result);
-    if (code < 0 || !g) {
-        ix_service_refuse_text(w, code < 0 ? ix_service_kind(code) : IX_FAILURE_UNKNOWN,
-                               code < 0 ? message : "the group was deleted meanwhile");
-        return;
-    }
     bool starts = json_object_get(w->body, "strategy") != NULL;
     g->state = starts ? IX_STORE_STARTED : IX_STORE_STOPPED;
     g->order_count = 0;
@@ -226,10 +219,25 @@ static void on_ordered(struct wait *w, int code, json_t *result, const char *mes
         json_decref(g->launch);
         g->launch = json_incref(w->body);
         g->operation.total = (uint64_t)w->number;
+    } else {
+        ix_service_group_calm(service, g);
     }
     ix_service_tell_change(service, "groups", g->id);
     ix_service_keep_state(service, g);
     ix_service_keep(w, on_start_kept);
+}
+
+/* Workers have the order. */
+static void on_ordered(struct wait *w, int code, json_t *result, const char *message)
+{
+    struct service_group *g = ix_service_find_group(w->service, w->group);
+    w->number = (double)json_integer_value(json_object_get(result, "devices"));
+    json_decref(result);
+    if (code < 0 || !g)
+        ix_service_refuse_text(w, code < 0 ? ix_service_kind(code) : IX_FAILURE_UNKNOWN,
+                               code < 0 ? message : "the group was deleted meanwhile");
+    else
+        note_state(w, g);
 }
 
 static void on_placed(struct wait *w, int code, json_t *unused, const char *message)
@@ -238,6 +246,14 @@ static void on_placed(struct wait *w, int code, json_t *unused, const char *mess
     struct ix_service *service = w->service;
     struct service_group *g = ix_service_find_group(service, w->group);
     struct ix_error err;
+    if (g && (uint32_t)w->index != g->stops)
+        code = -ECANCELED, message = "the group was stopped before its start was done";
+    if (g && code == -EHOSTUNREACH) { /* as a broker that is down: the devices go on trying */
+        w->number = (double)ix_service_alive(g);
+        ix_service_group_trouble(service, g, message);
+        note_state(w, g);
+        return;
+    }
     if (code < 0 || !g) {
         ix_service_refuse_text(w, code < 0 ? ix_service_kind(code) : IX_FAILURE_UNKNOWN, message);
         return;
@@ -278,7 +294,8 @@ void ix_service_group_start(struct ix_service *service, const char *id, const js
     }
     w->body = launch;
     w->group = ix_strdup(g->id);
-    ix_service_place(w, g, on_placed);
+    w->index = g->stops;
+    ix_service_place(w, g, PATIENCE_NS, on_placed);
 }
 
 /* ---- stopping ---- */
@@ -294,14 +311,16 @@ void ix_service_group_stop(struct ix_service *service, const char *id, ix_servic
         ix_service_refuse(w, &failure);
         return;
     }
-    w->group = ix_strdup(g->id);
-    if (!g->at_work) {
-        on_ordered(w, 0, json_pack("{s:I}", "devices", (json_int_t)0), "");
-        return;
-    }
     struct ix_error err;
     struct ix_totals now;
+    w->group = ix_strdup(g->id);
+    g->stops++;
     ix_service_group_counts(service, g, &now);
+    if (!g->at_work) {
+        json_int_t waited = g->trouble ? (json_int_t)now.by_status[IX_D_ERROR] : 0;
+        on_ordered(w, 0, json_pack("{s:I}", "devices", waited), "");
+        return;
+    }
     uint64_t alive = (uint64_t)(now.by_status[IX_D_STARTING] + now.by_status[IX_D_RUNNING] +
                                 now.by_status[IX_D_STOPPING] + now.by_status[IX_D_DROPPED]);
     ix_service_operation_set(service, g, OPERATION_STOP, "", alive, DRAIN_NS);
@@ -375,11 +394,6 @@ void ix_service_group_delete(struct ix_service *service, const char *id, ix_serv
     if (!w)
         return;
     struct service_group *g = ix_service_need_group(service, id, &failure);
-    if (g && g->busy) {
-        ix_service_fail(&failure, IX_FAILURE_CONFLICT, "",
-                        "group \"%s\" is being started; try again in a moment", g->id);
-        g = NULL;
-    }
     if (!g) {
         ix_service_refuse(w, &failure);
         return;

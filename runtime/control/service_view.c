@@ -47,6 +47,8 @@ json_t *ix_service_view_group(struct ix_service *service, struct service_group *
         counts, "connected", (json_int_t)now.connected, "operation", operation_of(service, g));
     if (g->launch)
         json_object_set(view, "launch", g->launch);
+    if (g->trouble)
+        json_object_set_new(view, "errorMessage", json_string(g->trouble));
     return view;
 }
 
@@ -94,6 +96,7 @@ json_t *ix_service_view_device(struct ix_service *service, const struct device_r
                                        : ix_service_rest_status(g, ref->index);
     const char *link = ix_link_names[row && row->link < IX_L_COUNT ? row->link : IX_L_DISCONNECTED];
     bool joined = ref->index >= g->names_base && ref->index - g->names_base < g->name_count;
+    json_t *error = g->trouble && status == IX_D_ERROR ? json_string(g->trouble) : error_of(row, segment, g->id);
     int64_t created = joined ? g->created[ref->index - g->names_base] : g->created_ms;
     struct ix_buf id;
     ix_buf_init(&id, 4096);
@@ -104,7 +107,7 @@ json_t *ix_service_view_device(struct ix_service *service, const struct device_r
                   ix_status_names[status], "connectionState", link, "createdAt", ix_service_time(created),
                   "startedAt", instant(service, row ? row->started_ns : 0), "lastTelemetryAt",
                   instant(service, row && row->sent ? row->cursor_ns : 0), "errorMessage",
-                  error_of(row, segment, g->id), "index", (json_int_t)ref->index);
+                  error, "index", (json_int_t)ref->index);
     ix_buf_deinit(&id);
     return view;
 }

@@ -62,9 +62,9 @@ static json_t *text_schema(const struct ix_field *f)
     if (f->words)
         json_object_set_new(schema, "enum", words_of(f));
     else if (f->form == IX_FORM_ID)
-        json_object_set_new(schema, "pattern", json_string("^[A-Za-z0-9._-]{1,64}$"));
+        json_object_set_new(schema, "pattern", json_string("^[A-Za-z0-9._-]{1,63}$"));
     else if (f->form == IX_FORM_PLAIN)
-        json_object_set_new(schema, "pattern", json_string("^[A-Za-z0-9_-]{1,64}$"));
+        json_object_set_new(schema, "pattern", json_string("^[A-Za-z0-9_-]{1,63}$"));
     else if (f->form == IX_FORM_TEXT)
         json_object_set_new(schema, "minLength", json_integer(1));
     return schema;

@@ -72,7 +72,7 @@ void ix_json_template_render(const struct ix_json_template *t, const struct ix_t
                              struct ix_buf *out);
 
 /* Ids of models, groups and devices are plain: letters, digits, ".", "_" and "-". */
-#define IX_ID_MAX        64  /* bytes of a model's or group's id */
+#define IX_ID_MAX        63  /* bytes of a model's or group's id */
 #define IX_DEVICE_ID_MAX 160 /* bytes of a device's id */
 bool ix_id_is_plain(const char *text, size_t len);
 

@@ -376,6 +376,13 @@ def marked(mark):
     return found
 
 
+def preloaded(library):
+    """Behind the address sanitizer's, if iotix was built with it."""
+    text = subprocess.run(["ldd", BINARY], capture_output=True, text=True, check=True).stdout
+    sanitizers = re.findall(r"=> (\S+/lib[at]san\.so\S*)", text)
+    return ":".join([*sanitizers, library])
+
+
 class Run:
     """An iotix process in a process group of its own, as a shell would start it. Its output is read all the time."""
 

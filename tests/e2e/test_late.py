@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from helpers import BINARY, ledger, milliseconds, series, wait_until, workers
+from helpers import ledger, milliseconds, preloaded, series, wait_until, workers
 from scenes import UNTIL_STOPPED, attribute, counter, model, scenario
 
 INTERVAL = 100
@@ -142,13 +142,6 @@ def faketime():
     found = sorted(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     assert found, "libfaketime is missing: apt-get install libfaketime"
     return str(found[0])
-
-
-def preloaded(library):
-    """Behind the address sanitizer's, if iotix was built with it."""
-    text = subprocess.run(["ldd", BINARY], capture_output=True, text=True, check=True).stdout
-    sanitizers = re.findall(r"=> (\S+/lib[at]san\.so\S*)", text)
-    return ":".join([*sanitizers, library])
 
 
 def test_steps_of_the_wall_clock_change_nothing(broker, observe, iotix, write, tmp_path):

@@ -57,7 +57,7 @@ def serve(tmp_path):
     (["--log-level", "loud"], ["ERROR, WARN, INFO or DEBUG"]),
     (["--log-format", "xml"], ["text or json"]),
     (["--data-dir", "/proc/nowhere"], ["/proc/nowhere"]),
-    (["--ephemeral", "--port", "0", "--broker", "nobody.invalid:1"], ["nobody.invalid"]),
+    (["--ephemeral", "--port", "0", "--broker", "nobody:1:2"], ["nobody:1:2"]),
 ])
 def test_mistakes_are_explained(serve, arguments, texts):
     serve(*arguments).expect(104, *texts)
