@@ -16,6 +16,8 @@ struct ix_device_api {
     struct ix_router *router;
     struct ix_events *events;
     struct pending *pending; /* asked of the service, not answered by it yet */
+    struct writing *writings; /* long answers that are being written, a piece of one in each turn of the loop */
+    bool writes;
     char *openapi;
     size_t openapi_len;
     char openapi_etag[20];
@@ -26,13 +28,15 @@ static inline struct ix_device_api *ix_api_of(const struct ix_call *call)
     return call->context;
 }
 
-/* Answers with JSON; takes the reference. */
+/* Answers with JSON; takes the reference. Made at once: for what is short. */
 void ix_answer_json(struct ix_exchange *x, int status, json_t *json);
 /* Answers with what the service did not do; deinits the failure. */
 void ix_answer_failure(struct ix_exchange *x, struct ix_failure *failure);
 /* One or the other: `json` NULL means the failure. */
 void ix_answer_result(struct ix_call *call, int status, json_t *json, struct ix_failure *failure);
 
+/* The part of a list of `count` that the query asks for, with X-Total-Count; false: answered, the query was wrong. */
+bool ix_list_window(struct ix_call *call, uint64_t count, uint64_t *offset, uint64_t *limit);
 /* The part of a list that the query asks for (takes the reference), with X-Total-Count; NULL: answered, the query was
  * wrong. */
 json_t *ix_list_slice(struct ix_call *call, json_t *array);

@@ -235,6 +235,42 @@ void ix_exchange_completed(void *context, struct MHD_Connection *connection, voi
     free(x);
 }
 
+struct seen { /* headers that say to whom a request is, and where it ends */
+    int host, length, encoding;
+};
+
+static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind, (void)value;
+    struct seen *seen = context;
+    seen->host += strcasecmp(name, "Host") == 0;
+    seen->length += strcasecmp(name, "Content-Length") == 0;
+    seen->encoding += strcasecmp(name, "Transfer-Encoding") == 0;
+    return MHD_YES;
+}
+
+/* Two programs may read such a request in two ways: a proxy in front of us, and we. What follows it on the connection is
+ * not to be trusted either. */
+static void check_ambiguity(struct ix_exchange *x)
+{
+    struct seen seen = {0};
+    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, see_header, &seen);
+    const char *why = seen.host > 1                      ? "the header Host is given more than once"
+                      : seen.length > 1                  ? "the header Content-Length is given more than once"
+                      : seen.encoding > 1                ? "the header Transfer-Encoding is given more than once"
+                      : seen.length && seen.encoding     ? "Content-Length and Transfer-Encoding contradict each other"
+                                                         : NULL;
+    const char *encoding = ix_exchange_header(x, "Transfer-Encoding");
+    if (!why && encoding && strcasecmp(encoding, "chunked") != 0) {
+        why = "of transfer encodings only \"chunked\" is taken";
+        x->endless = true;
+    }
+    if (!why)
+        return;
+    ix_exchange_set_header(x, "Connection", "close");
+    ix_exchange_refuse(x, 400, why);
+}
+
 static void check_sizes(struct ix_exchange *x)
 {
     const struct ix_server_config *limits = &x->server->config;
@@ -304,7 +340,7 @@ static bool handle(struct ix_exchange *x)
 static bool answers_now(struct ix_exchange *x)
 {
     const char *expect = ix_exchange_header(x, "Expect"), *length = ix_exchange_header(x, "Content-Length");
-    return x->refusal && ((expect && strcasecmp(expect, "100-continue") == 0) ||
+    return x->refusal && (x->endless || (expect && strcasecmp(expect, "100-continue") == 0) ||
                           (length && strtoull(length, NULL, 10) > DISCARD_MAX));
 }
 
@@ -318,6 +354,7 @@ enum MHD_Result ix_exchange_access(void *context, struct MHD_Connection *connect
         x->headers_done = true;
         x->method = ix_strdup(method);
         ix_client_enter(x->client, CLIENT_UPLOAD);
+        check_ambiguity(x);
         check_sizes(x);
         if (!x->refusal && x->server->config.begin)
             x->server->config.begin(x->server->config.context, x);

@@ -6,9 +6,10 @@ static const struct ix_later gone = {.status = 204};
 
 void ix_list_groups(struct ix_call *call)
 {
-    json_t *groups = ix_list_slice(call, ix_service_groups(ix_api_of(call)->service));
-    if (groups)
-        ix_answer_json(call->exchange, 200, groups);
+    struct ix_service *service = ix_api_of(call)->service;
+    uint64_t offset = 0, limit = UINT64_MAX;
+    if (ix_list_window(call, ix_service_group_count(service), &offset, &limit))
+        ix_service_groups(service, offset, limit, ix_later_done, ix_later_context(call, &done));
 }
 
 void ix_create_group(struct ix_call *call)

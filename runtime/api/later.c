@@ -23,6 +23,124 @@ void ix_answer_json(struct ix_exchange *x, int status, json_t *json)
         ix_problem_answer(x, 500, NULL, "the answer could not be written as JSON");
 }
 
+#define PIECE 100 /* members of a list that are written in one turn of the loop: under 1 ms */
+
+/* A long list on its way to text: an array, or an object with one as "items". Pieces of all answers take turns. */
+struct writing {
+    struct writing *next;
+    struct ix_device_api *api; /* NULL: the api is gone */
+    uint64_t ticket;
+    int status;
+    json_t *json, *items;
+    size_t at;
+    struct ix_buf text;
+};
+
+static void put_json(struct ix_buf *out, const json_t *json)
+{
+    char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    ix_buf_str(out, text ? text : "null");
+    free(text);
+}
+
+static void free_writing(struct writing *w)
+{
+    ix_buf_deinit(&w->text);
+    json_decref(w->items);
+    json_decref(w->json);
+    free(w);
+}
+
+/* One piece; true: that was the last. */
+static bool write_on(struct writing *w)
+{
+    size_t count = json_array_size(w->items), end = w->at + PIECE < count ? w->at + PIECE : count;
+    if (w->at == 0)
+        ix_buf_str(&w->text, json_is_object(w->json) ? "{\"items\":[" : "[");
+    for (; w->at < end; w->at++) {
+        if (w->at > 0)
+            ix_buf_char(&w->text, ',');
+        put_json(&w->text, json_array_get(w->items, w->at));
+    }
+    if (end < count)
+        return false;
+    ix_buf_char(&w->text, ']');
+    if (json_is_object(w->json)) { /* the other members follow */
+        json_object_del(w->json, "items");
+        size_t before = w->text.len;
+        put_json(&w->text, w->json);
+        w->text.data[before] = ',';
+    }
+    return true;
+}
+
+static void answer_written(struct writing *w)
+{
+    struct ix_exchange *x = ix_server_find(w->api->server, w->ticket);
+    if (x && !w->text.overflow)
+        ix_exchange_answer(x, w->status, "application/json", ix_strndup(w->text.data, w->text.len), w->text.len);
+    else if (x)
+        ix_problem_answer(x, 500, NULL, "the answer could not be written as JSON");
+}
+
+static void write_all(void *context);
+
+static void queue(struct ix_device_api *api, struct writing *w)
+{
+    struct writing **end = &api->writings;
+    while (*end)
+        end = &(*end)->next;
+    w->next = NULL;
+    *end = w;
+}
+
+static void go_on(struct ix_device_api *api)
+{
+    if (api->writes || !api->writings)
+        return;
+    api->writes = true;
+    ix_loop_defer(api->loop, write_all, api->writings);
+}
+
+/* A piece of the one that waited longest. */
+static void write_all(void *context)
+{
+    struct writing *w = context;
+    struct ix_device_api *api = w->api;
+    if (!api) {
+        free_writing(w);
+        return;
+    }
+    api->writes = false;
+    api->writings = w->next;
+    if (write_on(w)) {
+        answer_written(w);
+        free_writing(w);
+    } else {
+        queue(api, w);
+    }
+    go_on(api);
+}
+
+/* As ix_answer_json, over several turns of the loop if the list is long. */
+static void answer_list(struct ix_device_api *api, struct ix_exchange *x, int status, json_t *json)
+{
+    json_t *items = json_is_array(json) ? json : json_object_get(json, "items");
+    if (json_array_size(items) <= PIECE) {
+        ix_answer_json(x, status, json);
+        return;
+    }
+    struct writing *w = ix_calloc(1, sizeof(*w));
+    *w = (struct writing){.api = api,
+                          .ticket = ix_exchange_ticket(x),
+                          .status = status,
+                          .json = json,
+                          .items = json_incref(items)};
+    ix_buf_init(&w->text, 256u << 20);
+    queue(api, w);
+    go_on(api);
+}
+
 static int status_of(enum ix_failure_kind kind)
 {
     switch (kind) {
@@ -63,17 +181,25 @@ void ix_answer_result(struct ix_call *call, int status, json_t *json, struct ix_
         ix_answer_failure(call->exchange, failure);
 }
 
-json_t *ix_list_slice(struct ix_call *call, json_t *array)
+bool ix_list_window(struct ix_call *call, uint64_t count, uint64_t *offset, uint64_t *limit)
 {
-    uint64_t count = json_array_size(array), offset = 0, limit = count;
     char total[24];
-    if (!ix_call_window(call->query, &offset, &limit)) {
+    if (!ix_call_window(call->query, offset, limit)) {
         ix_problem_field(call->exchange, "page", "give page and pageSize, or offset and limit, not both");
-        json_decref(array);
-        return NULL;
+        return false;
     }
     snprintf(total, sizeof(total), "%llu", (unsigned long long)count);
     ix_exchange_set_header(call->exchange, "X-Total-Count", total);
+    return true;
+}
+
+json_t *ix_list_slice(struct ix_call *call, json_t *array)
+{
+    uint64_t count = json_array_size(array), offset = 0, limit = count;
+    if (!ix_list_window(call, count, &offset, &limit)) {
+        json_decref(array);
+        return NULL;
+    }
     if (offset == 0 && limit >= count)
         return array;
     json_t *part = json_array();
@@ -131,7 +257,7 @@ void ix_later_done(void *context, const struct ix_failure *failure, json_t *resu
             json_decref(result);
             ix_exchange_answer(x, 204, NULL, NULL, 0);
         } else {
-            ix_answer_json(x, later->status, result);
+            answer_list(api, x, later->status, result);
         }
     } else {
         json_decref(result);
@@ -152,4 +278,13 @@ void ix_later_forget(struct ix_device_api *api)
     for (struct pending *pending = api->pending; pending; pending = pending->next)
         pending->api = NULL;
     api->pending = NULL;
+    while (api->writings) {
+        struct writing *w = api->writings;
+        bool is_due = api->writes; /* the first one is: it frees itself then */
+        api->writings = w->next;
+        api->writes = false;
+        w->api = NULL;
+        if (!is_due)
+            free_writing(w);
+    }
 }

@@ -161,7 +161,10 @@ void ix_service_device_command(struct ix_service *service, const char *id, const
  * byStatus{} connected operation{operation: start|stop|dropout, strategy, done, total, status, estimatedDurationMs, startedAt} or
  * null. `status`: created, started, stopped. */
 
-json_t *ix_service_groups(struct ix_service *service); /* array, in order of creation */
+uint64_t ix_service_group_count(const struct ix_service *service);
+/* Array, in order of creation, without the first `offset`; made over several turns of the loop. */
+void ix_service_groups(struct ix_service *service, uint64_t offset, uint64_t limit, ix_service_done *done,
+                       void *context);
 json_t *ix_service_group(struct ix_service *service, const char *id, struct ix_failure *failure);
 /* {modelId, count (1 … 1,000,000), groupId?, idPattern?, overrideConnection?} → the group. */
 void ix_service_group_create(struct ix_service *service, const json_t *body, ix_service_done *done,

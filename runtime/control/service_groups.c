@@ -159,12 +159,16 @@ bool ix_service_is_wanted(const struct service_group *g)
 
 /* ---- groups ---- */
 
+static int compare_groups(const void *a, const void *b)
+{
+    return strcmp(((const struct service_group *)a)->id, ((const struct service_group *)b)->id);
+}
+
 struct service_group *ix_service_find_group(const struct ix_service *service, const char *id)
 {
-    for (struct service_group *g = service->groups; g; g = g->next)
-        if (strcmp(g->id, id) == 0)
-            return g;
-    return NULL;
+    struct service_group key = {.id = (char *)id};
+    struct service_group *const *found = tfind(&key, &service->group_ids, compare_groups);
+    return found ? *found : NULL;
 }
 
 struct service_group *ix_service_need_group(struct ix_service *service, const char *id,
@@ -219,7 +223,7 @@ static int check_ids(const struct ix_service *service, const struct service_grou
 }
 
 struct service_group *ix_service_add_group(struct ix_service *service, const struct ix_store_group *s,
-                                           struct ix_error *err)
+                                           bool is_kept, struct ix_error *err)
 {
     struct service_group *g = ix_calloc(1, sizeof *g);
     g->service = service;
@@ -234,26 +238,25 @@ struct service_group *ix_service_add_group(struct ix_service *service, const str
     g->state = s->state;
     g->launch = s->launch[0] ? json_loads(s->launch, 0, NULL) : NULL;
     int code = ix_id_pattern_compile(&g->pattern, s->pattern, s->id, err);
-    if (code == 0 && !g->hidden)
+    if (code == 0 && !g->hidden && !is_kept)
         code = check_ids(service, g, err);
     if (code < 0) {
         free_group(g);
         return NULL;
     }
-    struct service_group **end = &service->groups;
-    while (*end)
-        end = &(*end)->next;
-    *end = g;
+    tsearch(g, &service->group_ids, compare_groups);
+    g->before = service->last_group;
+    *(g->before ? &g->before->next : &service->groups) = g;
+    service->last_group = g;
     service->group_count += !g->hidden;
     return g;
 }
 
 void ix_service_drop_group(struct ix_service *service, struct service_group *g)
 {
-    struct service_group **at = &service->groups;
-    while (*at != g)
-        at = &(*at)->next;
-    *at = g->next;
+    tdelete(g, &service->group_ids, compare_groups);
+    *(g->before ? &g->before->next : &service->groups) = g->next;
+    *(g->next ? &g->next->before : &service->last_group) = g->before;
     service->group_count -= !g->hidden;
     ix_service_group_calm(service, g);
     ix_service_placing_void(service, g);

@@ -58,7 +58,7 @@ struct order { /* a device that was started or stopped by itself since its group
 };
 
 struct service_group {
-    struct service_group *next; /* in order of creation */
+    struct service_group *next, *before; /* in order of creation */
     struct ix_service *service;
     char *id;
     bool hidden;  /* of single devices */
@@ -168,12 +168,15 @@ struct ix_service {
     size_t watch_count;
     struct ix_wheel_entry reload;
 
-    struct service_group *groups;
+    struct service_group *groups, *last_group;
+    void *group_ids; /* tsearch(3) of them by id */
     uint64_t group_count; /* shown ones */
     uint64_t hidden_last;
     void *names; /* tsearch(3) of struct named */
 
-    struct placing *placings; /* groups on their way into the fleet */
+    struct placing *placings;  /* groups on their way into the fleet */
+    struct listing *listings;  /* that are being made, a piece of one in each turn of the loop */
+    bool makes_listings;
     struct wait *waits;
     size_t wait_count;
     uint64_t last_ticket;
@@ -251,8 +254,9 @@ struct service_group *ix_service_find_group(const struct ix_service *service, co
 /* As the REST calls mean it: hidden and leaving ones are not found. */
 struct service_group *ix_service_need_group(struct ix_service *service, const char *id,
                                             struct ix_failure *failure);
+/* `is_kept`: its ids were found to be free when it was made. */
 struct service_group *ix_service_add_group(struct ix_service *service, const struct ix_store_group *g,
-                                           struct ix_error *err);
+                                           bool is_kept, struct ix_error *err);
 void ix_service_drop_group(struct ix_service *service, struct service_group *g);
 /* A hidden group whose last device is gone takes no place any longer: not at work, nor in the store. */
 void ix_service_drop_empty(struct ix_service *service, struct service_group *g);

@@ -64,7 +64,7 @@ static void on_group(void *context, const struct ix_store_group *row)
     struct ix_service *service = context;
     struct ix_error err;
     unsigned long long number;
-    if (!ix_service_add_group(service, row, &err))
+    if (!ix_service_add_group(service, row, true, &err))
         ix_log(IX_LOG_ERROR, "kept group \"%s\" can't be made again: %s", row->id, err.text);
     if (row->hidden && sscanf(row->id, "~%llu", &number) == 1 && number > service->hidden_last)
         service->hidden_last = number;

@@ -135,7 +135,7 @@ struct service_group *ix_service_make_group(struct ix_service *service, const js
         .created_ms = ix_service_wall_ms(service),
         .launch = "",
     };
-    struct service_group *g = ix_service_add_group(service, &row, &err);
+    struct service_group *g = ix_service_add_group(service, &row, false, &err);
     free(overrides);
     if (!g)
         ix_service_fail(failure, err.code == -EEXIST ? IX_FAILURE_CONFLICT : IX_FAILURE_INVALID, "idPattern",

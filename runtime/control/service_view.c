@@ -52,13 +52,9 @@ json_t *ix_service_view_group(struct ix_service *service, struct service_group *
     return view;
 }
 
-json_t *ix_service_groups(struct ix_service *service)
+uint64_t ix_service_group_count(const struct ix_service *service)
 {
-    json_t *list = json_array();
-    for (struct service_group *g = service->groups; g; g = g->next)
-        if (!g->hidden && !g->leaving)
-            json_array_append_new(list, ix_service_view_group(service, g));
-    return list;
+    return service->group_count;
 }
 
 json_t *ix_service_group(struct ix_service *service, const char *id, struct ix_failure *failure)

@@ -2,6 +2,7 @@
 
 #include "base/suggest.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 
 static const struct scheme {
@@ -76,6 +77,15 @@ static bool is_host(const char *text, size_t len, bool v6)
     return len > 0;
 }
 
+/* An IPv6 address, perhaps with a zone ("fe80::1%eth0"). */
+static bool is_v6(const char *text)
+{
+    unsigned char address[16];
+    char plain[64];
+    snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(text, "%"), text);
+    return inet_pton(AF_INET6, plain, address) == 1;
+}
+
 /* host, host:port, [v6], [v6]:port, v6 */
 static int parse_authority(const char *text, size_t len, struct ix_endpoint *out, struct ix_error *err)
 {
@@ -104,6 +114,8 @@ static int parse_authority(const char *text, size_t len, struct ix_endpoint *out
     if (!is_host(host, (size_t)(host_end - host), v6) || (size_t)(host_end - host) >= sizeof(out->host))
         return ix_fail(err, -EINVAL, "\"%.80s\" names no host", text);
     snprintf(out->host, sizeof(out->host), "%.*s", (int)(host_end - host), host);
+    if (v6 && !is_v6(out->host))
+        return ix_fail(err, -EINVAL, "\"%.80s\" is neither HOST:PORT nor an IPv6 address", text);
     return colon ? parse_port(colon + 1, (size_t)(end - colon - 1), &out->port, err) : 0;
 }
 

@@ -73,6 +73,29 @@ def test_requests_that_are_none(service):
     service.alive()
 
 
+@pytest.mark.parametrize("headers, body, word", [
+    (["Host: evil.example"], b"", b"Host"),
+    (["host: localhost"], b"", b"Host"),
+    (["Content-Length: 2", "Content-Length: 2"], b"{}", b"Content-Length"),
+    (["Content-Length: 2", "Content-Length: 40"], b"{}" + b" " * 38, b"Content-Length"),
+    (["Content-Length: 2", "Transfer-Encoding: chunked"], b"2\r\n{}\r\n0\r\n\r\n", b""),
+    (["Transfer-Encoding: chunked", "Content-Length: 20"], b"0\r\n\r\n", b""),
+    (["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"], b"2\r\n{}\r\n0\r\n\r\n", b"Transfer-Encoding"),
+    (["Transfer-Encoding: identity, chunked"], b"2\r\n{}\r\n0\r\n\r\n", b""),
+])
+def test_requests_that_can_be_read_in_two_ways(service, headers, body, word):
+    """Refused, and what follows on the connection is not taken for a request."""
+    head = ["POST /api/v1/groups/none/stop HTTP/1.1", "Host: localhost", *headers]
+    smuggled = b"DELETE /api/v1/groups/g HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with service.connect(10) as connection:
+        connection.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + body + smuggled)
+        connection.shutdown(socket.SHUT_WR)
+        answer = read_all(connection)
+    assert status_of(answer) == 400 and word in answer, answer
+    assert answer.count(b"HTTP/1.1 ") == 1, answer
+    assert service.get("/api/v1/groups/g").status_code == 200
+
+
 def test_a_half_sent_request_holds_up_nobody(service):
     with contextlib.ExitStack() as stack:
         for i in range(100):

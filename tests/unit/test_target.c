@@ -57,6 +57,9 @@ static void test_what_is_no_address_is_explained(void **state)
         {"ws://host", "\"ws://\" is no scheme"},
         {"http://host:80", "\"http://\" is no scheme"},
         {"host name", "names no host"},
+        {"host:1:2", "neither HOST:PORT nor an IPv6 address"},
+        {"[host]:1883", "neither HOST:PORT nor an IPv6 address"},
+        {"[12345::]:1883", "neither HOST:PORT nor an IPv6 address"},
         {"user@host", "must not contain a user"},
         {"mqtt://host/topic", "has no path"},
     };
