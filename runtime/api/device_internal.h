@@ -16,7 +16,8 @@ struct ix_device_api {
     struct ix_router *router;
     struct ix_events *events;
     struct pending *pending; /* asked of the service, not answered by it yet */
-    struct writing *writings; /* long answers that are being written, a piece of one in each turn of the loop */
+    struct writing
+        *writings; /* long answers that are being written, a piece of one in each turn of the loop */
     bool writes;
     char *openapi;
     size_t openapi_len;

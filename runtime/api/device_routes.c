@@ -196,7 +196,7 @@ static const struct ix_operation operations[] = {
      .faults = "404 409 503", .permission = "devices:command", .handle = ix_send_command},
 
     {"GET", "/api/v1/groups", "listGroups", "groups", "All groups, in order of creation", .query = &window,
-     .answers = {{200, "Group[]", "The groups; X-Total-Count says how many there are."}},
+     .answers = {{200, "Group[]", "The groups; X-Total-Count says how many there are."}}, .faults = "503",
      .permission = "groups:read", .handle = ix_list_groups},
     {"POST", "/api/v1/groups", "createGroup", "groups", "Create a group of devices", .body = &group,
      .answers = {{201, "Group", "The group."}}, .faults = "409 503", .permission = "groups:write",

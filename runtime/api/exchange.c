@@ -255,11 +255,12 @@ static void check_ambiguity(struct ix_exchange *x)
 {
     struct seen seen = {0};
     MHD_get_connection_values(x->connection, MHD_HEADER_KIND, see_header, &seen);
-    const char *why = seen.host > 1                      ? "the header Host is given more than once"
-                      : seen.length > 1                  ? "the header Content-Length is given more than once"
-                      : seen.encoding > 1                ? "the header Transfer-Encoding is given more than once"
-                      : seen.length && seen.encoding     ? "Content-Length and Transfer-Encoding contradict each other"
-                                                         : NULL;
+    const char *why = seen.host > 1       ? "the header Host is given more than once"
+                      : seen.length > 1   ? "the header Content-Length is given more than once"
+                      : seen.encoding > 1 ? "the header Transfer-Encoding is given more than once"
+                      : seen.length && seen.encoding
+                          ? "Content-Length and Transfer-Encoding contradict each other"
+                          : NULL;
     const char *encoding = ix_exchange_header(x, "Transfer-Encoding");
     if (!why && encoding && strcasecmp(encoding, "chunked") != 0) {
         why = "of transfer encodings only \"chunked\" is taken";

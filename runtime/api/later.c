@@ -78,7 +78,8 @@ static void answer_written(struct writing *w)
 {
     struct ix_exchange *x = ix_server_find(w->api->server, w->ticket);
     if (x && !w->text.overflow)
-        ix_exchange_answer(x, w->status, "application/json", ix_strndup(w->text.data, w->text.len), w->text.len);
+        ix_exchange_answer(x, w->status, "application/json", ix_strndup(w->text.data, w->text.len),
+                           w->text.len);
     else if (x)
         ix_problem_answer(x, 500, NULL, "the answer could not be written as JSON");
 }

@@ -114,7 +114,8 @@ static const struct ix_property group[] = {
     {"connected", "integer", "Devices with a connection.", false},
     {"operation", "Operation?", "The last start, stop or dropout.", false},
     {"launch", "any", "Strategy and settings of the last start.", true},
-    {"errorMessage", "string", "Why nothing of it can run now, though it is to; it is tried again until it works.", true},
+    {"errorMessage", "string",
+     "Why nothing of it can run now, though it is to; it is tried again until it works.", true},
     {"advice", "string[]", "In the answer to a start: limits that devices run into, and what to do.", true},
 };
 

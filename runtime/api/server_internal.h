@@ -37,7 +37,7 @@ struct ix_exchange {
     size_t discarded;
     bool headers_done, handled, suspended, answered;
     bool endless; /* nobody can tell where its body ends: refused without reading it */
-    int refusal; /* status or 0 */
+    int refusal;  /* status or 0 */
     char *refusal_detail;
     struct answer_header headers[IX_ANSWER_HEADERS_MAX];
     size_t header_count;

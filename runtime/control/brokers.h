@@ -13,7 +13,7 @@ struct ix_brokers_config {
     struct ix_loop *loop;
     const char *wish; /* "auto", "embedded" or "host:port,…"; NULL: MQTT_BROKER_HOST/PORT, else auto */
     bool force;
-    bool dry;               /* nothing is started, and nothing connects: an embedded broker is one in name */
+    bool dry; /* nothing is started, and nothing connects: an embedded broker is one in name */
     /* A broker whose name can't be looked up yet is no failure: its target has no address until
      * ix_brokers_look_up_shared found it. */
     bool is_patient;

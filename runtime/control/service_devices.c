@@ -9,8 +9,8 @@
 
 #define CONNECT_NS  (10 * IX_S) /* for all, of which … */
 #define PATIENCE_NS (8 * IX_S)  /* … so much for the broker's name to be looked up */
-#define LOOK_NS    (10 * IX_MS)
-#define STOP_NS    (5 * IX_S)
+#define LOOK_NS     (10 * IX_MS)
+#define STOP_NS     (5 * IX_S)
 
 static const char *text_in(const json_t *body, const char *key)
 {

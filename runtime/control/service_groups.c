@@ -318,7 +318,7 @@ void ix_service_group_counts(struct ix_service *service, const struct service_gr
     for (size_t i = 0; i < g->order_count; i++)
         g->orders[i].started ? started++ : stopped++;
     uint64_t alive = ix_service_alive(g), rest = alive - started - stopped;
-    enum ix_device_status of_rest = g->state == IX_STORE_STOPPED              ? IX_D_STOPPED
+    enum ix_device_status of_rest = g->state == IX_STORE_STOPPED                 ? IX_D_STOPPED
                                     : g->state == IX_STORE_STARTED && g->trouble ? IX_D_ERROR
                                                                                  : IX_D_CREATED;
     totals->count = alive;

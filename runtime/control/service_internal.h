@@ -79,12 +79,13 @@ struct service_group {
     size_t order_count;
     int64_t created_ms;
     enum ix_store_state state;
-    json_t *launch;      /* {strategy, settings} of the last start */
-    bool at_work;        /* the fleet has it */
-    char *trouble; /* why what is to run does not, until it does; it is tried again. NULL: none. Never while at_work */
+    json_t *launch; /* {strategy, settings} of the last start */
+    bool at_work;   /* the fleet has it */
+    char *
+        trouble; /* why what is to run does not, until it does; it is tried again. NULL: none. Never while at_work */
     struct ix_wheel_entry again;
     uint64_t again_pause_ns;
-    uint32_t stops; /* orders to stop so far: a start that waits meanwhile is void */
+    uint32_t stops;      /* orders to stop so far: a start that waits meanwhile is void */
     uint64_t model_hash; /* that it works with */
     struct operation operation;
 };
@@ -169,13 +170,13 @@ struct ix_service {
     struct ix_wheel_entry reload;
 
     struct service_group *groups, *last_group;
-    void *group_ids; /* tsearch(3) of them by id */
+    void *group_ids;      /* tsearch(3) of them by id */
     uint64_t group_count; /* shown ones */
     uint64_t hidden_last;
     void *names; /* tsearch(3) of struct named */
 
-    struct placing *placings;  /* groups on their way into the fleet */
-    struct listing *listings;  /* that are being made, a piece of one in each turn of the loop */
+    struct placing *placings; /* groups on their way into the fleet */
+    struct listing *listings; /* that are being made, a piece of one in each turn of the loop */
     bool makes_listings;
     struct wait *waits;
     size_t wait_count;

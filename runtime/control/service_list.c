@@ -208,7 +208,8 @@ static bool look_on(struct listing *l)
 {
     uint64_t left = PIECE;
     /* If the group was deleted meanwhile, what was found so far is the page. */
-    struct service_group *g = l->at_group ? ix_service_find_group(l->service, l->at_group) : l->service->groups;
+    struct service_group *g =
+        l->at_group ? ix_service_find_group(l->service, l->at_group) : l->service->groups;
     for (; g; g = g->next) {
         bool goes_on = l->at_group && strcmp(g->id, l->at_group) == 0;
         if (!goes_on) {

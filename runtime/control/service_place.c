@@ -14,7 +14,8 @@
 
 #define AGAIN_NS     (2 * IX_S) /* before what went wrong is tried again, at first … */
 #define AGAIN_MAX_NS (60 * IX_S)
-#define LOOKUPS_MAX  2 /* at once: each may hold a thread of the pool for many seconds, and the store writes there, too */
+#define LOOKUPS_MAX \
+    2 /* at once: each may hold a thread of the pool for many seconds, and the store writes there, too */
 
 typedef void step(struct wait *w, int code, json_t *result, const char *message);
 
@@ -29,13 +30,13 @@ struct placing {
     uv_work_t work;
     struct waiter *waiters;     /* in order */
     struct ix_service *service; /* NULL: it ended meanwhile */
-    char *group; /* "": it was deleted meanwhile */
+    char *group;                /* "": it was deleted meanwhile */
     struct ix_found_model found;
     uint64_t model_hash;
     bool is_own;    /* begun by the service: what is to run is started in the end */
     bool is_shared; /* goes to the service's brokers */
     bool tls;
-    char *name; /* that is looked up, with port and kind; NULL: none */
+    char *name;        /* that is looked up, with port and kind; NULL: none */
     bool waits, looks; /* for its turn; now */
     struct ix_target *targets;
     size_t target_count;
@@ -254,7 +255,8 @@ static void look_on(struct ix_service *service)
         looking += p->looks;
     for (struct placing *p = service->placings; p && looking < LOOKUPS_MAX; p = p->next) {
         bool is_known = false;
-        for (const struct placing *other = service->placings; other && p->waits && !is_known; other = other->next)
+        for (const struct placing *other = service->placings; other && p->waits && !is_known;
+             other = other->next)
             is_known = other->looks && strcmp(other->name, p->name) == 0;
         if (!p->waits || is_known)
             continue;
@@ -396,7 +398,8 @@ static void on_patience_lost(struct ix_wheel_entry *entry, uint64_t now_ns)
     *at = waiter->next;
     free(waiter);
     const char *host = p->is_shared ? ix_service_broker(w->service) : p->found.model->connection.host;
-    char *text = ix_asprintf("broker '%s': its name is still being looked up; no name server has answered yet", host);
+    char *text =
+        ix_asprintf("broker '%s': its name is still being looked up; no name server has answered yet", host);
     then(w, -EHOSTUNREACH, NULL, text);
     free(text);
 }

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 
 #define PATIENCE_NS (1 * IX_S) /* for a broker's name to be looked up, before the start is answered */
-#define DRAIN_NS (2 * IX_S)
-#define LEAVE_NS (5 * IX_S)   /* a group that is deleted stops first, for this long at most */
-#define LOOK_NS  (20 * IX_MS) /* between two looks at whether it has */
+#define DRAIN_NS    (2 * IX_S)
+#define LEAVE_NS    (5 * IX_S)   /* a group that is deleted stops first, for this long at most */
+#define LOOK_NS     (20 * IX_MS) /* between two looks at whether it has */
 
 /* ---- progress ---- */
 

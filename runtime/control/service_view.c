@@ -92,7 +92,8 @@ json_t *ix_service_view_device(struct ix_service *service, const struct device_r
                                        : ix_service_rest_status(g, ref->index);
     const char *link = ix_link_names[row && row->link < IX_L_COUNT ? row->link : IX_L_DISCONNECTED];
     bool joined = ref->index >= g->names_base && ref->index - g->names_base < g->name_count;
-    json_t *error = g->trouble && status == IX_D_ERROR ? json_string(g->trouble) : error_of(row, segment, g->id);
+    json_t *error =
+        g->trouble && status == IX_D_ERROR ? json_string(g->trouble) : error_of(row, segment, g->id);
     int64_t created = joined ? g->created[ref->index - g->names_base] : g->created_ms;
     struct ix_buf id;
     ix_buf_init(&id, 4096);
@@ -102,8 +103,8 @@ json_t *ix_service_view_device(struct ix_service *service, const struct device_r
                   g->model, "groupId", g->hidden ? json_null() : json_string(g->id), "status",
                   ix_status_names[status], "connectionState", link, "createdAt", ix_service_time(created),
                   "startedAt", instant(service, row ? row->started_ns : 0), "lastTelemetryAt",
-                  instant(service, row && row->sent ? row->cursor_ns : 0), "errorMessage",
-                  error, "index", (json_int_t)ref->index);
+                  instant(service, row && row->sent ? row->cursor_ns : 0), "errorMessage", error, "index",
+                  (json_int_t)ref->index);
     ix_buf_deinit(&id);
     return view;
 }

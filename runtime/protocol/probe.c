@@ -73,7 +73,8 @@ static void describe(const unsigned char *said, size_t len, char *found, size_t 
 {
     char text[SHOWN_MAX + 1];
     size_t shown = 0;
-    while (shown < len && shown < SHOWN_MAX && said[shown] >= 0x20 && said[shown] < 0x7f && said[shown] != '"') {
+    while (shown < len && shown < SHOWN_MAX && said[shown] >= 0x20 && said[shown] < 0x7f &&
+           said[shown] != '"') {
         text[shown] = (char)said[shown];
         shown++;
     }
