@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "cli/commands.h"
 #include "cli/notify.h"
+#include "cli/run_values.h"
 #include "control/data_dir.h"
 #include "control/result.h"
 #include "control/service.h"
@@ -197,7 +198,7 @@ static void end(struct serving *s)
     ix_loop_deinit(&s->loop);
 }
 
-/* ---- what it was told ---- */
+/* ---- what it may be told ---- */
 
 static int check_services(const char *const *names, size_t count, struct ix_error *err)
 {
@@ -233,7 +234,7 @@ static int check_host(const char *host, struct ix_error *err)
         host);
 }
 
-/* Takes `list` apart, in place. */
+/* Takes `list` apart, in place, as far as there is room for FOLDERS_MAX items. */
 static void add_parts(char *list, const char *separator, const char **items, size_t *count)
 {
     for (char *rest = list, *one; (one = strsep(&rest, separator));)
@@ -271,47 +272,55 @@ static void warn_of_outputs(void)
     }
 }
 
-int ix_command_serve(int argc, char **argv)
+/* ---- what it was told: words and environment ---- */
+
+struct wish {
+    struct ix_service_config service;
+    struct ix_device_api_config api;
+    struct ix_option_list models, allowed_env, hosts;
+    const char *data_dir, *log_level, *log_format;
+    uint64_t port, workers, rate;
+    bool ephemeral;
+    const char *folders[FOLDERS_MAX]; /* of models; in the words, … */
+    size_t folder_count;
+    char *folder_text, *host_text; /* … or in here: the environment's lists, taken apart */
+    char *dir;                     /* NULL: nothing is kept */
+};
+
+static bool read_words(struct wish *w, int argc, char **argv, int *status, struct ix_error *err)
 {
-    struct serving s = {0};
-    struct ix_service_config service = {0};
-    struct ix_device_api_config api = {0};
-    struct ix_option_list models = {0}, allowed_env = {0}, hosts = {0};
-    const char *data_dir = NULL, *log_level = NULL, *log_format = NULL;
-    uint64_t port = DEVICE_PORT, workers = 0, rate = 0;
-    bool ephemeral = false;
     const struct ix_option options[] = {
-        {"--host", 0, IX_OPT_TEXT, "ADDR", "address to listen on (default: 127.0.0.1)", &api.host, NULL},
+        {"--host", 0, IX_OPT_TEXT, "ADDR", "address to listen on (default: 127.0.0.1)", &w->api.host, NULL},
         {"--port", 'p', IX_OPT_COUNT, "N", "port of the device engine, 0 for a free one (default: 8080)",
-         &port, NULL},
+         &w->port, NULL},
         {"--data-dir", 'd', IX_OPT_TEXT, "DIR",
-         "where everything is kept (default: $XDG_STATE_HOME/iotix, else ~/.local/state/iotix)", &data_dir,
+         "where everything is kept (default: $XDG_STATE_HOME/iotix, else ~/.local/state/iotix)", &w->data_dir,
          NULL},
-        {"--ephemeral", 0, IX_OPT_FLAG, NULL, "keeps nothing", &ephemeral, NULL},
+        {"--ephemeral", 0, IX_OPT_FLAG, NULL, "keeps nothing", &w->ephemeral, NULL},
         {"--models", 'm', IX_OPT_LIST, "DIR",
          "folder of device models, watched for changes (repeatable; default: DEVICE_MODEL_PATH, "
          "else " IMAGE_FOLDER " if there is one); the shipped models are there as well",
-         &models, NULL},
+         &w->models, NULL},
         {"--broker", 'b', IX_OPT_TEXT, "WHERE",
          "auto (default: localhost:1883 if it answers, else an embedded one on that port), embedded (on a "
          "free port), "
          "or HOST:PORT[,…]; replaces what models name",
-         &service.broker, NULL},
+         &w->service.broker, NULL},
         {"--bind", 0, IX_OPT_TEXT, "ADDR[-ADDR][,…]",
-         "source addresses that devices connect from, as for `iotix run`", &service.bind, NULL},
+         "source addresses that devices connect from, as for `iotix run`", &w->service.bind, NULL},
         {"--connect-rate", 0, IX_OPT_COUNT, "N",
-         "connections opened a second by all devices together (default: no limit)", &rate, NULL},
+         "connections opened a second by all devices together (default: no limit)", &w->rate, NULL},
         {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
-         &workers, NULL},
-        {"--allow-env", 0, IX_OPT_LIST, "NAME", "lets models use ${env.NAME} (repeatable)", &allowed_env,
+         &w->workers, NULL},
+        {"--allow-env", 0, IX_OPT_LIST, "NAME", "lets models use ${env.NAME} (repeatable)", &w->allowed_env,
          NULL},
         {"--allow-host", 0, IX_OPT_LIST, "NAME",
-         "a name by which clients may call this service, beside localhost and addresses (repeatable)", &hosts,
-         NULL},
+         "a name by which clients may call this service, beside localhost and addresses (repeatable)",
+         &w->hosts, NULL},
         {"--log-level", 0, IX_OPT_TEXT, "LEVEL", "ERROR, WARN, INFO or DEBUG (default: LOG_LEVEL, else INFO)",
-         &log_level, NULL},
+         &w->log_level, NULL},
         {"--log-format", 0, IX_OPT_TEXT, "FORMAT", "text (default) or json, one line each on stderr",
-         &log_format, NULL},
+         &w->log_format, NULL},
     };
     const struct ix_command_line line = {.usage = "iotix serve [device] [options]",
                                          .summary = summary,
@@ -319,66 +328,99 @@ int ix_command_serve(int argc, char **argv)
                                          .option_count = IX_ARRAY_LEN(options),
                                          .max_arguments = 3};
     const char **arguments = ix_calloc((size_t)argc + 1, sizeof *arguments);
-    const char *folders[FOLDERS_MAX], *from_env = getenv("DEVICE_MODEL_PATH"),
-                                      *more = getenv("IOTIX_ALLOWED_HOSTS");
-    char *folder_text = ix_strdup(from_env ? from_env : ""), *host_text = ix_strdup(more ? more : "");
-    char *dir = NULL;
-    size_t count, folder_count = 0;
-    struct ix_error err = {0};
-    enum ix_log_level level;
-    if (!ix_command_begin(&line, argc, argv, arguments, &count, &s.status))
-        goto end_of_texts;
-    if (check_services(arguments, count, &err) < 0)
-        ;
-    else if (log_level && ix_log_parse_level(log_level, &level) < 0)
-        ix_fail(&err, -EINVAL, "--log-level %s: it can be ERROR, WARN, INFO or DEBUG", log_level);
-    else if (log_format && strcmp(log_format, "text") != 0 && strcmp(log_format, "json") != 0)
-        ix_fail(&err, -EINVAL, "--log-format %s: it can be text or json", log_format);
-    else if (port > UINT16_MAX)
-        ix_fail(&err, -EINVAL, "--port %llu: ports go up to 65535", (unsigned long long)port);
-    else if (workers > 512)
-        ix_fail(&err, -EINVAL, "--workers %llu: it must be 1 to 512", (unsigned long long)workers);
-    else if (check_host(api.host, &err) == 0 && !ephemeral)
-        ix_data_dir_open(data_dir, &dir, &err);
-    if (err.code < 0)
-        goto failed;
-    if (log_level)
-        ix_log_set_level(level);
-    for (size_t i = 0; i < models.count && folder_count < FOLDERS_MAX; i++)
-        folders[folder_count++] = models.items[i];
-    if (!folder_count)
-        add_parts(folder_text, ":", folders, &folder_count);
-    if (!folder_count && access(IMAGE_FOLDER, R_OK) == 0)
-        folders[folder_count++] = IMAGE_FOLDER;
-    if (check_folders(folders, folder_count, &err) < 0)
-        goto failed;
-    add_parts(host_text, ",", hosts.items, &hosts.count);
-    s.json_log = log_format && strcmp(log_format, "json") == 0;
-    s.data_dir = dir;
-    ix_log_set_sink(write_log, &s);
-    warn_of_outputs();
-    service.embedded_port = service.broker && strcmp(service.broker, "embedded") == 0 ? 0 : IX_MQTT_PORT;
-    service.connect_rate = (double)rate;
-    service.workers = (uint32_t)workers;
-    service.model_path = folders;
-    service.model_path_count = folder_count;
-    service.allowed_env = allowed_env.items;
-    service.allowed_env_count = allowed_env.count;
-    service.data_dir = dir;
-    api.port = (uint16_t)port;
-    api.hosts = hosts.items;
-    api.host_count = hosts.count;
-    int code = serve(&s, &service, &api, &err);
-    end(&s);
-    if (code == 0)
-        goto end_of_texts;
-failed:
-    fprintf(stderr, "iotix serve: %s\n", err.text);
-    s.status = IX_EXIT_CONFIGURATION;
-end_of_texts:
-    free(dir);
-    free(host_text);
-    free(folder_text);
+    size_t count;
+    bool goes_on = ix_command_begin(&line, argc, argv, arguments, &count, status);
+    if (goes_on)
+        check_services(arguments, count, err);
     free(arguments);
+    return goes_on;
+}
+
+static int check(const struct wish *w, struct ix_error *err)
+{
+    enum ix_log_level level;
+    if (w->log_level && ix_log_parse_level(w->log_level, &level) < 0)
+        return ix_fail(err, -EINVAL, "--log-level %s: it can be ERROR, WARN, INFO or DEBUG", w->log_level);
+    if (w->log_format && strcmp(w->log_format, "text") != 0 && strcmp(w->log_format, "json") != 0)
+        return ix_fail(err, -EINVAL, "--log-format %s: it can be text or json", w->log_format);
+    if (w->port > UINT16_MAX)
+        return ix_fail(err, -EINVAL, "--port %llu: ports go up to 65535", (unsigned long long)w->port);
+    if (w->workers > IX_WORKERS_OPTION_MAX)
+        return ix_fail(err, -EINVAL, "--workers %llu: it must be 1 to %d", (unsigned long long)w->workers,
+                       IX_WORKERS_OPTION_MAX);
+    return check_host(w->api.host, err);
+}
+
+/* A list in the environment, to be taken apart. */
+static char *env_list(const char *name)
+{
+    const char *value = getenv(name);
+    return ix_strdup(value ? value : "");
+}
+
+static int find_folders(struct wish *w, struct ix_error *err)
+{
+    for (size_t i = 0; i < w->models.count && w->folder_count < FOLDERS_MAX; i++)
+        w->folders[w->folder_count++] = w->models.items[i];
+    w->folder_text = env_list("DEVICE_MODEL_PATH");
+    if (!w->folder_count)
+        add_parts(w->folder_text, ":", w->folders, &w->folder_count);
+    if (!w->folder_count && access(IMAGE_FOLDER, R_OK) == 0)
+        w->folders[w->folder_count++] = IMAGE_FOLDER;
+    return check_folders(w->folders, w->folder_count, err);
+}
+
+/* From the wish to what service and server take, which borrow from it. */
+static void configure(struct wish *w)
+{
+    w->host_text = env_list("IOTIX_ALLOWED_HOSTS");
+    add_parts(w->host_text, ",", w->hosts.items, &w->hosts.count);
+    struct ix_service_config *service = &w->service;
+    service->embedded_port = service->broker && strcmp(service->broker, "embedded") == 0 ? 0 : IX_MQTT_PORT;
+    service->connect_rate = (double)w->rate;
+    service->workers = (uint32_t)w->workers;
+    service->model_path = w->folders;
+    service->model_path_count = w->folder_count;
+    service->allowed_env = w->allowed_env.items;
+    service->allowed_env_count = w->allowed_env.count;
+    service->data_dir = w->dir;
+    w->api.port = (uint16_t)w->port;
+    w->api.hosts = w->hosts.items;
+    w->api.host_count = w->hosts.count;
+}
+
+static int serve_as_wished(struct wish *w, struct serving *s, struct ix_error *err)
+{
+    enum ix_log_level level;
+    if (check(w, err) < 0 || (!w->ephemeral && ix_data_dir_open(w->data_dir, &w->dir, err) < 0))
+        return err->code;
+    if (w->log_level && ix_log_parse_level(w->log_level, &level) == 0)
+        ix_log_set_level(level);
+    if (find_folders(w, err) < 0)
+        return err->code;
+    configure(w);
+    s->json_log = w->log_format && strcmp(w->log_format, "json") == 0;
+    s->data_dir = w->dir;
+    ix_log_set_sink(write_log, s);
+    warn_of_outputs();
+    int code = serve(s, &w->service, &w->api, err);
+    end(s);
+    return code;
+}
+
+int ix_command_serve(int argc, char **argv)
+{
+    struct wish *w = ix_calloc(1, sizeof *w);
+    struct serving s = {0};
+    struct ix_error err = {0};
+    w->port = DEVICE_PORT;
+    if (read_words(w, argc, argv, &s.status, &err) && (err.code < 0 || serve_as_wished(w, &s, &err) < 0)) {
+        fprintf(stderr, "iotix serve: %s\n", err.text);
+        s.status = IX_EXIT_CONFIGURATION;
+    }
+    free(w->dir);
+    free(w->host_text);
+    free(w->folder_text);
+    free(w);
     return s.status;
 }
