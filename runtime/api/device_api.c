@@ -88,11 +88,6 @@ int ix_device_api_start(const struct ix_device_api_config *config, struct ix_dev
     return 0;
 }
 
-uint16_t ix_device_api_port(const struct ix_device_api *api)
-{
-    return ix_server_port(api->server);
-}
-
 const char *ix_device_api_address(const struct ix_device_api *api)
 {
     return ix_server_address(api->server);

@@ -26,7 +26,6 @@ struct ix_device_api_config {
 /* Listens when it returns, and answers as soon as the service is ready (503 before). */
 int ix_device_api_start(const struct ix_device_api_config *config, struct ix_device_api **api,
                         struct ix_error *err);
-uint16_t ix_device_api_port(const struct ix_device_api *api);
 const char *ix_device_api_address(const struct ix_device_api *api); /* "127.0.0.1:8080", "[::1]:8080" */
 /* No new connections, streams end, requests under way get `drain_ms`; then `stopped`, never inside the call. Before
  * ix_service_stop, whose answers requests may wait for. */

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #define GROUPS_MAX  100 /* by name; the rest is added up as "(other)" */
 #define TEXT_MAX    (16u << 20)

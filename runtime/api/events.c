@@ -130,8 +130,3 @@ void ix_events_answer(struct ix_events *events, struct ix_exchange *x)
     }
     send_greeting(events, s->stream);
 }
-
-size_t ix_events_listeners(const struct ix_events *events)
-{
-    return events->count;
-}

@@ -15,6 +15,5 @@ struct ix_events *ix_events_new(struct ix_loop *loop, struct ix_service *service
 void ix_events_free(struct ix_events *events);
 /* Answers the exchange with the stream; the first event is the present `stats`. */
 void ix_events_answer(struct ix_events *events, struct ix_exchange *x);
-size_t ix_events_listeners(const struct ix_events *events);
 
 #endif

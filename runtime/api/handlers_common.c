@@ -3,8 +3,6 @@
 
 #include "api/files.h"
 
-#include <stdlib.h>
-
 void ix_get_health(struct ix_call *call)
 {
     ix_answer_json(call->exchange, 200, ix_service_health(ix_api_of(call)->service));

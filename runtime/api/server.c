@@ -231,11 +231,6 @@ const char *ix_server_address(const struct ix_server *server)
     return server->address;
 }
 
-bool ix_server_is_stopping(const struct ix_server *server)
-{
-    return server->stopping;
-}
-
 struct ix_server_facts ix_server_facts(const struct ix_server *server)
 {
     return server->facts;

@@ -54,7 +54,6 @@ int ix_server_start(const struct ix_server_config *config, struct ix_server **se
 uint16_t ix_server_port(const struct ix_server *server);
 /* "127.0.0.1:8080", "[::1]:8080" */
 const char *ix_server_address(const struct ix_server *server);
-bool ix_server_is_stopping(const struct ix_server *server);
 struct ix_server_facts ix_server_facts(const struct ix_server *server);
 
 /* The exchange of that ticket, NULL when its client is gone or it was answered. */

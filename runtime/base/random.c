@@ -83,8 +83,8 @@ uint64_t ix_random_system(void)
     return bits;
 }
 
-/* The bits of a place are split in two halves that take turns in changing each other; every round undoes
- * itself, so the inverse runs the rounds backwards. Places outside [0, n) walk on until they are inside:
+/* The bits of a place are split in two halves that take turns in changing each other; every round could
+ * be undone, so that no two places become one. Places outside [0, n) walk on until they are inside:
  * at most two steps on average, as the power of two is below 2n. */
 #define ROUNDS 8
 
@@ -123,18 +123,4 @@ uint64_t ix_permute(uint64_t seed, uint64_t n, uint64_t i)
         i = high << f.low_bits | low;
     } while (i >= n);
     return i;
-}
-
-uint64_t ix_permute_inverse(uint64_t seed, uint64_t n, uint64_t place)
-{
-    if (n < 2)
-        return 0;
-    struct feistel f = feistel_of(seed, n);
-    do {
-        uint64_t low = place & f.low_mask, high = place >> f.low_bits;
-        for (int round = ROUNDS - 1; round >= 0; round--)
-            feistel_round(&f, round, &low, &high);
-        place = high << f.low_bits | low;
-    } while (place >= n);
-    return place;
 }

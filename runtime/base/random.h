@@ -57,6 +57,5 @@ uint64_t ix_hash64(const void *data, size_t len);
 /* A bijection of [0, n): the place of `i` in a random order fixed by `seed`. Feistel network with cycle
  * walking (Black, Rogaway: Ciphers with arbitrary finite domains, 2002); O(1) memory, n ≤ 2^63. */
 uint64_t ix_permute(uint64_t seed, uint64_t n, uint64_t i);
-uint64_t ix_permute_inverse(uint64_t seed, uint64_t n, uint64_t place);
 
 #endif

@@ -3,7 +3,6 @@
 #include "script/script.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct end {

@@ -11,7 +11,6 @@
 #include "control/service.h"
 #include "protocol/target.h"
 
-#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

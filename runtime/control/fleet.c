@@ -78,12 +78,6 @@ char *ix_fleet_device_id(const struct ix_fleet *fleet, const char *group, uint64
     return text;
 }
 
-uint64_t ix_fleet_group_count(const struct ix_fleet *fleet, const char *group)
-{
-    const struct group *g = ix_fleet_find(fleet, group);
-    return g ? g->count : 0;
-}
-
 static int check_collisions(const struct ix_fleet *fleet, const struct group *fresh, const char *pattern,
                             struct ix_error *err)
 {

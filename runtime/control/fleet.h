@@ -102,7 +102,6 @@ int ix_fleet_remove(struct ix_fleet *fleet, const char *group, uint64_t ticket, 
 const struct ix_device_row *ix_fleet_row(struct ix_fleet *fleet, const char *group, uint64_t index,
                                          const struct ix_segment **segment);
 bool ix_fleet_has(const struct ix_fleet *fleet, const char *group);
-uint64_t ix_fleet_group_count(const struct ix_fleet *fleet, const char *group);
 /* Id of a device, "" in an unknown group; the caller frees it. */
 char *ix_fleet_device_id(const struct ix_fleet *fleet, const char *group, uint64_t index);
 

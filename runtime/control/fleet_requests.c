@@ -4,7 +4,6 @@
 #include "base/random.h"
 #include "base/units.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define REQUEST_MAX (64u << 20)

@@ -5,7 +5,6 @@
 #include "control/journal_frames.h"
 
 #include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <libgen.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,7 +15,6 @@
 #define TEXT_MAX  (64u << 20) /* of a model with those of its children */
 #define FOLDERS   16
 #define IDS_MAX   256
-#define EMBEDDED  "embedded:"
 
 struct places {
     char *folders[FOLDERS];

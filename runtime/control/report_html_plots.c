@@ -3,7 +3,6 @@
 #include "control/report_plot.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,7 +6,6 @@
 #include "base/units.h"
 #include "control/report_text.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

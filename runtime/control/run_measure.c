@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static int kind_of(const char *text, enum ix_custom_kind *kind, struct ix_error *err)
 {

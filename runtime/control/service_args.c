@@ -3,8 +3,6 @@
 
 #include "base/suggest.h"
 
-#include <math.h>
-
 static const char *text_in(const json_t *body, const char *key)
 {
     return json_string_value(json_object_get(body, key));

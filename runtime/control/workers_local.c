@@ -4,7 +4,6 @@
 #include "protocol/dry.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 struct ix_local {
     struct ix_loop *loop;

@@ -3,8 +3,6 @@
 #include "base/units.h"
 #include "device/internal.h"
 
-#include <stdlib.h>
-
 #define FIRST_SIZE 256
 #define LATE_NS    (50 * IX_MS) /* a delay that is not the ordinary one of a loop */
 #define ANSWER_NS  (50 * IX_MS) /* what a server on a busy host may take for an answer */

@@ -4,7 +4,6 @@
 #include "base/suggest.h"
 #include "model/json_scan.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 

@@ -6,7 +6,6 @@
 #include "model/json_scan.h"
 #include "model/segments.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define JSON_MAX (16u << 20)

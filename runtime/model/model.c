@@ -1,13 +1,11 @@
 #include "model/model.h"
 
-#include "base/file.h"
 #include "base/random.h"
 #include "model/compile.h"
 
 #include <stdlib.h>
 
-#define DOCUMENT_MAX (64u << 20)
-#define CHILD_DEPTH  8
+#define CHILD_DEPTH 8
 
 static struct ix_model *compile(const json_t *json, const struct ix_json_source *source,
                                 const struct ix_model_options *options, struct ix_faults *faults, int depth);
@@ -183,26 +181,6 @@ struct ix_model *ix_model_parse(const char *text, size_t len, const struct ix_mo
     model = compile(json, &source, options ? options : &none, faults, 0);
     ix_json_source_deinit(&source);
     json_decref(json);
-    return model;
-}
-
-struct ix_model *ix_model_load(const char *path, const struct ix_model_options *options,
-                               struct ix_faults *faults, struct ix_error *err)
-{
-    struct ix_model_options own = options ? *options : (struct ix_model_options){0};
-    char *folder = ix_file_dirname(path), *text;
-    struct ix_model *model = NULL;
-    size_t len;
-
-    if (!own.folder)
-        own.folder = folder;
-    if (ix_file_read(path, DOCUMENT_MAX, &text, &len, err) == 0) {
-        model = ix_model_parse(text, len, &own, faults);
-        if (!model)
-            ix_faults_fail(faults, path, err);
-        free(text);
-    }
-    free(folder);
     return model;
 }
 

@@ -219,10 +219,6 @@ struct ix_model *ix_model_compile(const json_t *json, const struct ix_model_opti
 /* Parses first: malformed JSON is a fault with line and column; duplicate keys too. */
 struct ix_model *ix_model_parse(const char *text, size_t len, const struct ix_model_options *options,
                                 struct ix_faults *faults);
-/* Reads and compiles a file; its folder is the model's unless the options name one. Warnings are added to
- * `faults`; errors, too, and together as the message. */
-struct ix_model *ix_model_load(const char *path, const struct ix_model_options *options,
-                               struct ix_faults *faults, struct ix_error *err);
 void ix_model_free(struct ix_model *model);
 
 /* Scalars of `type` in `value`s of a command: true if the JSON value fits. */

@@ -9,7 +9,6 @@
 #include <ctype.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
-#include <stdio.h>
 #include <string.h>
 
 static int link_index = -1;   /* of an SSL: its link */

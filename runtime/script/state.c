@@ -129,9 +129,8 @@ int ix_script_new(const struct ix_script_config *config, struct ix_script **resu
     lua_atpanic(L, on_panic);
     ix_call_open(script);
     ix_watch_start();
-    int code = 0;
     if (lua_cpcall(L, open_state, script)) {
-        code = ix_fail(err, IX_SCRIPT_ERROR, "the Lua state can't be opened: %s", lua_tostring(L, -1));
+        int code = ix_fail(err, IX_SCRIPT_ERROR, "the Lua state can't be opened: %s", lua_tostring(L, -1));
         ix_script_free(script);
         return code;
     }

@@ -67,7 +67,6 @@ struct ix_script {
 
     /* devices (device_*.c, model_hooks.c, custom_generator.c) */
     int device_ref;                  /* metatable */
-    int timer_ref;                   /* metatable */
     int metrics_ref;                 /* name → tags → lightuserdata of struct ix_custom_metric */
     struct ix_device_handle *device; /* whose hook runs */
     bool sampling;                   /* a generator gives a value: its device must stay as it is */

@@ -5,9 +5,6 @@
 #include "script/function.h"
 #include "script/lua_json.h"
 
-#include <inttypes.h>
-#include <math.h>
-
 #define SECONDS_MAX 9e9 /* 285 years: what still fits into nanoseconds */
 
 struct schedule {

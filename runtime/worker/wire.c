@@ -2,7 +2,6 @@
 
 #include "base/random.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
