@@ -11,8 +11,7 @@ struct ix_table_file;
 
 /* A cell as it stands in the file. */
 struct ix_cell {
-    const char
-        *data; /* characters, without quotes: in the file, or in the reader's room; not NUL-terminated */
+    const char *data; /* without quotes: in the file, or in the reader's room; not NUL-terminated */
     size_t len;
     bool quoted; /* a JSON string or quoted CSV cell: text even if it looks like a number */
 };
