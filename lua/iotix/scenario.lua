@@ -16,6 +16,8 @@ scenario.keys = {
   options = { type = "table", default = {}, doc = "names and defaults of what -e name=value may change" },
   thresholds = { type = "table", default = {},
     doc = 'metric = "p(95)<500ms", a list of such texts, or { threshold, abortOnFail }' },
+  limits = { type = "table", default = {},
+    doc = 'limits of the judgement on this host, as of `--limit`: ["lateness.degraded"] = "20ms", or "off"' },
   tags = { type = "table", default = {}, doc = "tags of the run" },
   generators = { type = "table", doc = "name = function(config, device) that returns function(tick, now)" },
   behaviors = { type = "table", doc = "name = behaviour" },
@@ -77,6 +79,18 @@ local function thresholds_of(given)
   return result
 end
 
+-- Their names and units are checked by who judges.
+local function check_limits(given)
+  for _, name in ipairs(options.sorted_keys(given)) do
+    local kind = type(given[name])
+    if type(name) ~= "string" then
+      wrong("limits are written [\"lateness.degraded\"] = \"20ms\"")
+    elseif kind ~= "string" and kind ~= "number" then
+      wrong("limits[%q] must be a text such as \"20ms\", \"90%%\" or \"off\", or a number, not a %s", name, kind)
+    end
+  end
+end
+
 local option_kinds = { number = true, string = true, boolean = true }
 
 local function check_options(given)
@@ -118,6 +132,7 @@ function scenario.define(given)
   end
   check_options(parsed.options)
   check_tags(parsed.tags)
+  check_limits(parsed.limits)
   parsed.thresholds = thresholds_of(parsed.thresholds)
   check_handlers("generators", parsed.generators, "function")
   check_handlers("behaviors", parsed.behaviors, "function|table")
@@ -151,6 +166,7 @@ function scenario.describe()
     description = current.description,
     options = chosen,
     thresholds = current.thresholds,
+    limits = current.limits,
     tags = current.tags,
     metrics = metric.declared,
     onError = current.onError,

@@ -9,6 +9,7 @@ local iotix = { json = { null = nil }, metric = {}, options = {} }
 ---@field behaviors? table name = behaviour
 ---@field description? string one sentence for reports
 ---@field generators? table name = function(config, device) that returns function(tick, now)
+---@field limits? table limits of the judgement on this host, as of `--limit`: ["lateness.degraded"] = "20ms", or "off"
 ---@field name string name of the run
 ---@field onError? "device"|"run" what an error in a device's script ends
 ---@field options? table names and defaults of what -e name=value may change

@@ -42,7 +42,6 @@ struct given {
     uint64_t workers, interval;
     const char *seed, *connect_rate, *data_limit, *replay_of;
     bool quiet, workers_given;
-    struct ix_limits judge;
     json_t *values, *command, *replay;
     const char **arguments;
     size_t argument_count;
@@ -110,7 +109,7 @@ static bool read_words(struct given *given, int argc, char **argv, int *status)
          "with --observe: later than this after they were due, messages count as late",
          &given->config.late_after_ns, NULL},
         {"--limit", 0, IX_OPT_LIST, "NAME=VALUE",
-         "a limit of the judgement on the generator itself, or off: lateness.degraded (50ms), "
+         "a limit of the judgement on the generator itself, or off; wins over `limits` of the scenario: lateness.degraded (50ms), "
          "lateness.invalid (1s), "
          "busy.degraded (90%), wait.degraded (50%), busy.for (5s), steal.degraded (10%), restarts.degraded "
          "(0), "
@@ -217,10 +216,9 @@ static int check(struct given *given, struct ix_error *err)
         ix_values_rate(given->connect_rate, &config->connect_rate, err) < 0 ||
         ix_values_workers(given->workers, err) < 0)
         return err->code;
-    given->judge = ix_default_limits;
-    for (size_t i = 0; i < given->limits.count; i++)
-        if (ix_judge_set_limit(&given->judge, given->limits.items[i], err) < 0)
-            return err->code;
+    struct ix_limits judge = ix_default_limits;
+    if (ix_judge_set_words(&judge, given->limits.items, given->limits.count, err) < 0)
+        return err->code;
     if (given->data_limit && parse_data_limit(given->data_limit, &config->data_limit, err) < 0)
         return err->code;
     if (config->observers > 64)
@@ -253,7 +251,8 @@ static int run(struct given *given)
     config->observe = given->observe.items;
     config->observe_count = given->observe.count;
     config->interval_ns = given->interval;
-    config->limits = &given->judge;
+    config->limits = given->limits.items;
+    config->limit_count = given->limits.count;
     config->command = given->command;
     config->replay = given->replay;
     config->colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");

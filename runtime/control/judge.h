@@ -1,6 +1,7 @@
 /* What the generator says about itself: is what was measured the broker's doing, or this host's?
  *
- * Each limit has a name for `--limit NAME=VALUE`; passing it makes the run degraded or invalid, as the name says. */
+ * Each limit has a name, for `limits` of a scenario and `--limit NAME=VALUE`, which wins; passing it makes the run
+ * degraded or invalid, as the name says. */
 #ifndef IX_CONTROL_JUDGE_H
 #define IX_CONTROL_JUDGE_H
 
@@ -18,6 +19,12 @@ extern const struct ix_limit_doc ix_limit_docs[]; /* name NULL ends */
 
 /* "lateness.degraded=20ms", "busy.degraded=80%", "restarts.degraded=off": -EINVAL with a suggestion. */
 int ix_judge_set_limit(struct ix_limits *limits, const char *text, struct ix_error *err);
+/* Several of them; the first fault ends it. */
+int ix_judge_set_words(struct ix_limits *limits, const char *const *words, size_t count, struct ix_error *err);
+/* Whether one of them sets this limit. */
+bool ix_judge_is_named(const struct ix_limit_doc *limit, const char *const *words, size_t count);
+/* {name: text or number}, as a scenario says them; numbers are shares, counts or seconds. */
+int ix_judge_set_limits(struct ix_limits *limits, const json_t *table, struct ix_error *err);
 /* "50 ms", "90 %", "off". */
 void ix_judge_put_limit(struct ix_buf *out, const struct ix_limits *limits, const struct ix_limit_doc *limit);
 

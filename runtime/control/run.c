@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/units.h"
+#include "control/judge.h"
 #include "loop/child.h"
 
 #include <signal.h>
@@ -272,7 +273,19 @@ static char *text_in(const json_t *o, const char *key)
     return text ? ix_strdup(text) : NULL;
 }
 
-/* Name, options and thresholds of the scenario into the result. */
+/* Defaults, then the scenario's, then those of the command line. */
+static int set_limits(struct ix_run *run, const json_t *table, struct ix_error *err)
+{
+    run->limits = table ? json_deep_copy(table) : NULL;
+    int code = table ? ix_judge_set_limits(&run->result.limits, table, err) : 0;
+    if (code < 0) {
+        ix_error_prefix(err, "%s: limits", run->config.path);
+        return code;
+    }
+    return ix_judge_set_words(&run->result.limits, run->config.limits, run->config.limit_count, err);
+}
+
+/* Name, options, thresholds and limits of the scenario into the result. */
 static int describe(struct ix_run *run, struct ix_error *err)
 {
     int code = ix_script_set_options(run->script, run->config.options, err);
@@ -292,6 +305,8 @@ static int describe(struct ix_run *run, struct ix_error *err)
         code = ix_thresholds_parse(thresholds, &result->thresholds, err);
     if (code == 0 && thresholds)
         code = ix_thresholds_check_metrics(result->thresholds, json_object_get(about, "metrics"), err);
+    if (code == 0)
+        code = set_limits(run, json_object_get(about, "limits"), err);
     json_decref(about);
     return code;
 }
@@ -378,8 +393,6 @@ static int start(struct ix_run *run, struct ix_error *err)
                                             .allowed_env_count = run->config.allowed_env_count};
     run->host = (struct ix_host){run, ix_run_call};
     ix_series_init(&result->series, run->start_ns);
-    if (run->config.limits)
-        result->limits = *run->config.limits;
     int code = check_outputs(run, err);
     if (code == 0)
         code = ix_source_choice_init(&run->sources, run->config.bind, err);
@@ -451,6 +464,7 @@ static void run_deinit(struct ix_run *run)
     ix_result_deinit(&run->result);
     ix_source_choice_deinit(&run->sources);
     free(run->own_metrics);
+    json_decref(run->limits);
     free(run->hello.options);
     free(run->hello.allowed_env);
     free(run->folder);

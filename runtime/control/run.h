@@ -30,7 +30,8 @@ struct ix_run_config {
     size_t observe_count;
     uint64_t observers;             /* 0: one */
     uint64_t late_after_ns;         /* 0: nothing is late */
-    const struct ix_limits *limits; /* of the judgement on itself; NULL: the defaults */
+    const char *const *limits;      /* "NAME=VALUE" of the judgement on itself (control/judge.h) */
+    size_t limit_count;
     const json_t *command; /* the command line's options, to repeat the run: ["--name=value", …]; or NULL */
     const json_t *replay;  /* of which run it is a repetition (control/replay.h); or NULL */
     uint64_t interval_ns;  /* of progress lines and of points in reports */

@@ -40,17 +40,23 @@ static void set_broker(json_t *settings, const struct ix_run_config *config)
     free(text);
 }
 
-static void set_limits(json_t *settings, const struct ix_limits *limits)
+static const char *origin_of_limit(const struct ix_run *run, const struct ix_limit_doc *limit)
 {
+    return ix_judge_is_named(limit, run->config.limits, run->config.limit_count) ? "command line"
+           : json_object_get(run->limits, limit->name)                           ? "scenario"
+                                                                                 : "default";
+}
+
+static void set_limits(json_t *settings, const struct ix_run *run)
+{
+    const struct ix_limits *limits = &run->result.limits;
     struct ix_buf text;
     ix_buf_init(&text, 256);
     for (const struct ix_limit_doc *limit = ix_limit_docs; limit->name; limit++) {
         char *name = ix_asprintf("limit.%s", limit->name);
         ix_buf_clear(&text);
         ix_judge_put_limit(&text, limits, limit);
-        bool own = memcmp((const char *)limits + limit->offset,
-                          (const char *)&ix_default_limits + limit->offset, sizeof(uint64_t)) != 0;
-        set(settings, name, json_string(ix_buf_cstr(&text)), own ? "command line" : "default");
+        set(settings, name, json_string(ix_buf_cstr(&text)), origin_of_limit(run, limit));
         free(name);
     }
     ix_buf_deinit(&text);
@@ -93,7 +99,7 @@ static json_t *settings_of(const struct ix_run *run)
     for (size_t i = 0; i < config->observe_count; i++)
         json_array_append_new(filters, ix_report_string(config->observe[i]));
     set(settings, "observe", filters, config->observe_count ? "command line" : "default");
-    set_limits(settings, &run->result.limits);
+    set_limits(settings, run);
     set_options(settings, run->result.options, config->options);
     return settings;
 }

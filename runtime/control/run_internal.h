@@ -48,6 +48,7 @@ struct ix_run {
     struct ix_hello hello;
     struct ix_models_config models;
     bool on_error_run; /* a device's script error ends the run */
+    json_t *limits;    /* of the judgement, as the scenario says them; NULL: none */
 
     /* which broker */
     struct ix_brokers brokers;

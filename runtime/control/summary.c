@@ -254,20 +254,31 @@ static void put_models(struct ix_page *page, const struct ix_result *result)
     }
 }
 
-/* Only those that are not the defaults. */
-static void put_limits(struct ix_page *page, const struct ix_limits *limits)
+/* Only those that are not the defaults, and who said so: the scenario, the command line, or who reports now. */
+static void put_limits(struct ix_page *page, const struct ix_result *result)
 {
+    const struct ix_limits *limits = &result->limits;
+    struct ix_buf text;
     bool any = false;
+    ix_buf_init(&text, 64);
     for (const struct ix_limit_doc *limit = ix_limit_docs; limit->name; limit++) {
         if (memcmp((const char *)limits + limit->offset, (const char *)&ix_default_limits + limit->offset,
                    8) == 0)
             continue;
         ix_page_label(page, any ? "" : "limits");
-        ix_buf_printf(page->out, "%s ", limit->name);
-        ix_judge_put_limit(page->out, limits, limit);
-        ix_buf_char(page->out, '\n');
+        ix_buf_clear(&text);
+        ix_judge_put_limit(&text, limits, limit);
+        char *name = ix_asprintf("limit.%s", limit->name);
+        const json_t *setting = json_object_get(result->settings, name);
+        const char *value = json_string_value(json_object_get(setting, "value"));
+        const char *origin = json_string_value(json_object_get(setting, "origin"));
+        bool as_run = value && origin && strcmp(value, ix_buf_cstr(&text)) == 0;
+        ix_buf_printf(page->out, "%s %s  (%s)\n", limit->name, ix_buf_cstr(&text),
+                      as_run ? origin : "of this report");
+        free(name);
         any = true;
     }
+    ix_buf_deinit(&text);
 }
 
 static void put_replay(struct ix_page *page, const json_t *replay)
@@ -349,7 +360,7 @@ static void put_run(struct ix_page *page, const struct ix_result *result)
         ix_buf_char(out, '\n');
     }
     put_settings(page, result->settings);
-    put_limits(page, &result->limits);
+    put_limits(page, result);
     put_replay(page, result->replay);
     put_host(page, result->host);
     ix_page_label(page, "iotix");

@@ -83,6 +83,36 @@ def test_limits_are_options(broker, iotix, write, tmp_path):
     iotix(*arguments, "--limit", "busy.degraded=200%").expect(104, "is no share")
 
 
+def test_a_scenario_says_its_limits_and_the_command_line_wins(broker, iotix, write, tmp_path):
+    write("probe.json", model(counter(100)))
+
+    def with_limits(limits):
+        text = scenario(devices=5, body='t:sleep "500ms"')
+        return write("x.lua", text.replace("options = {", f"limits = {{ {limits} }}, options = {{")).name
+
+    file = with_limits('["lateness.invalid"] = "1ns", ["busy.degraded"] = 0.8, ["busy.for"] = 2, ["steal.degraded"] = "off"')
+    arguments = ["run", file, "--broker", broker.address, "--data-dir", "data", "--out", "json=r.json"]
+    iotix(*arguments).expect(111, "p99 lateness", r"lateness.invalid 1 ?ns  \(scenario\)", r"busy.degraded 80 %  \(scenario\)")
+    iotix(*arguments, "--limit", "lateness.invalid=1h", "--limit", "lateness.degraded=1h", "--limit", "wait.degraded=off"
+          ).expect(0, r"lateness.invalid 1h 00m  \(command line\)", r"(?m)^PASSED$")
+    result = read(tmp_path / "r.json")
+    settings = {name: (s["value"], s["origin"]) for name, s in result["run"]["settings"].items()}
+    assert settings["limit.lateness.invalid"][1] == "command line"
+    assert settings["limit.busy.degraded"] == ("80 %", "scenario") and settings["limit.busy.for"] == ("2 s", "scenario")
+    assert settings["limit.steal.degraded"] == ("off", "scenario")
+    assert settings["limit.restarts.degraded"] == ("0", "default")
+    limits = result["verdict"]["limits"]
+    assert (limits["degradedBusy"], limits["busyForSeconds"], limits["degradedSteal"]) == (0.8, 2, None)
+    iotix("report", "last", "--data-dir", "data", "--limit", "lateness.invalid=1ns").expect(111, r"1 ns  \(of this report\)")
+    for limits, said in (
+            ('["latenes.invalid"] = "1s"', 'limits: there is no limit "latenes.invalid"; did you mean "lateness.invalid"'),
+            ('["busy.degraded"] = 2', "limits: .*is no share"), ('["lateness.invalid"] = "fast"', "is not a duration"),
+            ('["restarts.degraded"] = 1.5', "whole count"), ('["busy.for"] = true', "must be a text")):
+        file = with_limits(limits)
+        for command in ("plan", "run"):
+            iotix(command, file, "--broker", broker.address).expect(104, said)
+
+
 def test_settings_have_an_origin_and_the_host_its_facts(broker, iotix, write, tmp_path):
     write("probe.json", model(counter(100)))
     own = model(counter(100), id="own", connection={"broker": "127.0.0.1", "port": broker.port})

@@ -29,6 +29,7 @@ function TestDefine:test_a_full_scenario()
   local given = {
     name = "full", description = "all keys", options = { devices = 10, how = "slow", dry = false },
     thresholds = { ["mqtt.publish.latency"] = "p(95)<500ms", x = { "avg<1", { threshold = "max<2", abortOnFail = true } } },
+    limits = { ["lateness.degraded"] = "20ms", ["busy.degraded"] = 0.8 },
     tags = { team = "a" }, generators = { g = function() end }, behaviors = { b = {} },
     strategies = { launch = { s = function() end } },
     setup = function() end, run = function() end, teardown = function() end, onError = "run",
@@ -41,6 +42,7 @@ function TestDefine:test_a_full_scenario()
   luaunit.assertEquals(d.thresholds["mqtt.publish.latency"], { "p(95)<500ms" })
   luaunit.assertEquals(d.thresholds.x[2].threshold, "max<2")
   luaunit.assertEquals(d.thresholds.x[2].abortOnFail, true)
+  luaunit.assertEquals(d.limits, { ["lateness.degraded"] = "20ms", ["busy.degraded"] = 0.8 })
   luaunit.assertEquals(d.onError, "run")
 end
 
@@ -64,6 +66,8 @@ function TestDefine:test_mistakes_name_the_line_and_are_configuration_errors()
     ["strategies = { lanch = {} }"] = 'did you mean "launch"',
     ["strategies = { launch = { s = 5 } }"] = "strategies.launch.s",
     ["tags = { a = {} }"] = "tags",
+    ["limits = { '20ms' }"] = 'limits are written ["lateness.degraded"]',
+    ["limits = { ['busy.for'] = true }"] = 'limits["busy.for"] must be a text',
     ["5"] = "without a name",
   } do
     local text, problem = message_of(load, scenario_with(keys))
