@@ -4,7 +4,7 @@
 
 #include "cli/options.h"
 
-#define IX_BENCH_OPTIONS_MAX 40
+#define IX_BENCH_OPTIONS_MAX 48
 
 enum ix_bench_kind {
     IX_BENCH_CONN = 1,
@@ -16,10 +16,10 @@ enum ix_bench_kind {
 /* What was given; numbers hold their defaults before. */
 struct ix_bench_wish {
     const char *host, *port, *version, *user, *password, *prefix, *ca, *cert, *key, *qos, *message, *model,
-        *seed, *ifaddr, *size_text;
-    struct ix_option_list topics, outputs;
+        *seed, *ifaddr, *size_text, *data_dir, *data_limit;
+    struct ix_option_list topics, outputs, observe;
     uint64_t count, interval, rate, start, keepalive, expiry, duration, limit, every, size, inflight, workers,
-        progress, seed_value;
+        progress, seed_value, observers, late_after, data_limit_bytes;
     bool clean, tls, insecure, retain, quiet;
     bool keepalive_given, workers_given, every_given, size_given, interval_given;
     char *folder, *file; /* of --message @FILE */

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/run_values.h"
+#include "control/option_names.h"
 #include "control/run.h"
 #include "script/embedded.h"
 
@@ -133,6 +134,8 @@ static int check(const struct ix_bench_wish *w, struct ix_error *err)
         return ix_fail(err, -EINVAL, "-I 0: the shortest interval is 1 ms; more clients (-c) publish more");
     if (w->size < 1 || w->size > MESSAGE_MAX)
         return ix_fail(err, -EINVAL, "-s: a payload has 1 byte to 16 MiB");
+    if (w->host && w->host[strspn(w->host, ", ")] == '\0')
+        return ix_fail(err, -EINVAL, "-h \"%s\" names no broker: HOST, HOST:PORT, auto or embedded", w->host);
     if (w->rate && w->interval_given)
         return ix_fail(err, -EINVAL, "-i and -R both say how fast clients connect: give one of them");
     if (w->model && (w->message || w->size_given || w->every_given || w->limit))
@@ -148,6 +151,32 @@ static int check(const struct ix_bench_wish *w, struct ix_error *err)
         return ix_fail(err, -EINVAL, "--workers %llu: it must be 1 to 512", (unsigned long long)w->workers);
     if (w->progress < 100 * IX_MS)
         return ix_fail(err, -EINVAL, "--progress must be 100ms or more");
+    return 0;
+}
+
+#define MARKED_SIZE 63 /* from which on a payload has room for its sequence */
+
+/* What is observed must be able to carry a sequence, and observers must get in. */
+static int check_observe(const struct ix_bench_wish *w, struct ix_error *err)
+{
+    int code = ix_values_observe(&w->observe, w->observers, w->late_after, err);
+    if (code < 0 || w->observe.count == 0)
+        return code;
+    bool is_v5 = w->version && w->version[0] == '5';
+    if (!w->model && !w->message && w->size < MARKED_SIZE && !is_v5)
+        return ix_fail(err, -EINVAL,
+                       "--observe: a payload of %llu bytes has no room for the sequence that observers look "
+                       "for: use -s %d or more, or -V 5, where it travels beside the payload",
+                       (unsigned long long)w->size, MARKED_SIZE);
+    if (w->tls)
+        return ix_fail(err, -EINVAL,
+                       "--observe with -S: observers do not speak TLS yet; give the broker a "
+                       "plain listener for this, or leave --observe out");
+    if (w->user && strchr(w->user, '%'))
+        return ix_fail(err, -EINVAL,
+                       "--observe with -u %s: observers are no client and have no number; use a user name "
+                       "without %%",
+                       w->user);
     return 0;
 }
 
@@ -207,7 +236,9 @@ static json_t *scenario_options(struct ix_bench_wish *w, enum ix_bench_kind kind
     }
     int code = read_size(w, err);
     code = code < 0 ? code : ix_values_seed(w->seed, &w->seed_value, err);
+    code = code < 0 ? code : ix_values_data_limit(w->data_limit, &w->data_limit_bytes, err);
     code = code < 0 ? code : check(w, err);
+    code = code < 0 ? code : check_observe(w, err);
     code = code < 0 ? code : put_version(w->version, o, err);
     code = code < 0 ? code : put_qos(w->qos, o, err);
     code = code < 0 ? code : put_message(w, o, err);
@@ -268,6 +299,14 @@ static int run_scenario(const char *path, struct ix_bench_wish *w, const json_t 
         .outputs = w->outputs.items,
         .output_count = w->outputs.count,
         .interval_ns = w->progress,
+        .observe = w->observe.items,
+        .observe_count = w->observe.count,
+        .observers = w->observers,
+        .late_after_ns = w->late_after,
+        .observe_username = w->user,
+        .observe_password = w->password,
+        .data_dir = w->data_dir,
+        .data_limit = w->data_limit_bytes,
         .colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
     };
     if (!w->quiet) {
@@ -276,6 +315,7 @@ static int run_scenario(const char *path, struct ix_bench_wish *w, const json_t 
         config.finished = ix_progress_finish;
         config.context = &progress;
     }
+    ix_option_names = &ix_option_names_bench;
     int status = ix_run(&config);
     ix_buf_deinit(&broker);
     return status;
@@ -321,8 +361,25 @@ static const char more[] =
     "Understood as well: --hostname, --mqtt-version, --message-interval (-im), --payload-size, --no-clean,\n"
     "--session-expiry-interval, --ca, --cert, --key, --conn-rate.";
 
+/* Only who publishes knows what was sent. */
+static bool asks_to_observe(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--observe") == 0 || strncmp(argv[i], "--observe=", 10) == 0)
+            return true;
+    return false;
+}
+
 static int bench(size_t place, int argc, char **argv)
 {
+    if (benches[place].kind != IX_BENCH_PUB && asks_to_observe(argc, argv)) {
+        fprintf(
+            stderr,
+            "iotix bench %s: --observe is an option of bench pub: what became of messages can only be told "
+            "against what was sent\n",
+            benches[place].name);
+        return IX_EXIT_CONFIGURATION;
+    }
     struct ix_bench_wish w = {.count = 200, .interval = 10, .every = 1000, .size = 256, .clean = true};
     struct ix_option options[IX_BENCH_OPTIONS_MAX];
     char *usage = ix_asprintf("iotix bench %s%s [options]", benches[place].name,

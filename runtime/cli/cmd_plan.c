@@ -35,10 +35,8 @@ static int check(struct wish *w, struct ix_error *err)
         code = ix_values_workers(w->workers, err);
     if (code == 0 && (w->plan.until_ns < IX_S || w->plan.patience_ns < IX_S))
         code = ix_fail(err, -EINVAL, "--until and --patience must be 1s or more");
-    if (code == 0 && (w->config.observers > 64 || (!w->observe.count && w->config.observers)))
-        code = ix_fail(err, -EINVAL,
-                       w->config.observers > 64 ? "--observers must be 1 to 64"
-                                                : "--observers wants --observe FILTER");
+    if (code == 0)
+        code = ix_values_observe(&w->observe, w->config.observers, 0, err);
     return code;
 }
 

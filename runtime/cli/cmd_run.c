@@ -23,17 +23,6 @@ static const char summary[] =
     "schedule, so the figures can't be trusted · 104 bad configuration or model · 107 script error ·\n"
     "105 interrupted (the first Ctrl-C drains and reports, the second aborts).";
 
-static int parse_data_limit(const char *text, uint64_t *bytes, struct ix_error *err)
-{
-    struct ix_error why;
-    int code = ix_units_bytes(text, bytes, &why);
-    if (code < 0)
-        return ix_fail(err, code, "--data-limit %s: %s", text, why.text);
-    if (*bytes < 1u << 20)
-        return ix_fail(err, -EINVAL, "--data-limit %s: it must be 1MiB or more", text);
-    return 0;
-}
-
 /* What the command line said. */
 
 struct given {
@@ -109,7 +98,8 @@ static bool read_words(struct given *given, int argc, char **argv, int *status)
          "with --observe: later than this after they were due, messages count as late",
          &given->config.late_after_ns, NULL},
         {"--limit", 0, IX_OPT_LIST, "NAME=VALUE",
-         "a limit of the judgement on the generator itself, or off; wins over `limits` of the scenario: lateness.degraded (50ms), "
+         "a limit of the judgement on the generator itself, or off; wins over `limits` of the scenario: "
+         "lateness.degraded (50ms), "
          "lateness.invalid (1s), "
          "busy.degraded (90%), wait.degraded (50%), busy.for (5s), steal.degraded (10%), restarts.degraded "
          "(0), "
@@ -219,12 +209,9 @@ static int check(struct given *given, struct ix_error *err)
     struct ix_limits judge = ix_default_limits;
     if (ix_judge_set_words(&judge, given->limits.items, given->limits.count, err) < 0)
         return err->code;
-    if (given->data_limit && parse_data_limit(given->data_limit, &config->data_limit, err) < 0)
+    if (ix_values_data_limit(given->data_limit, &config->data_limit, err) < 0 ||
+        ix_values_observe(&given->observe, config->observers, config->late_after_ns, err) < 0)
         return err->code;
-    if (config->observers > 64)
-        return ix_fail(err, -EINVAL, "--observers must be 1 to 64");
-    if (!given->observe.count && (config->observers || config->late_after_ns))
-        return ix_fail(err, -EINVAL, "--observers and --late-after want --observe FILTER");
     if (given->interval < 100 * IX_MS)
         return ix_fail(err, -EINVAL, "--interval must be 100ms or more");
     return 0;

@@ -59,6 +59,27 @@ int ix_values_seed(const char *text, uint64_t *seed, struct ix_error *err)
     return ix_fail(err, -EINVAL, "--seed %s: it must be a whole number below 2^64", text);
 }
 
+int ix_values_data_limit(const char *text, uint64_t *bytes, struct ix_error *err)
+{
+    struct ix_error why;
+    int code = text ? ix_units_bytes(text, bytes, &why) : 0;
+    if (code < 0)
+        return ix_fail(err, code, "--data-limit %s: %s", text, why.text);
+    if (text && *bytes < 1u << 20)
+        return ix_fail(err, -EINVAL, "--data-limit %s: it must be 1MiB or more", text);
+    return 0;
+}
+
+int ix_values_observe(const struct ix_option_list *filters, uint64_t observers, uint64_t late_after_ns,
+                      struct ix_error *err)
+{
+    if (observers > 64)
+        return ix_fail(err, -EINVAL, "--observers must be 1 to 64");
+    if (filters->count == 0 && (observers || late_after_ns))
+        return ix_fail(err, -EINVAL, "--%s wants --observe FILTER", observers ? "observers" : "late-after");
+    return 0;
+}
+
 int ix_values_workers(uint64_t workers, struct ix_error *err)
 {
     if (workers >= 1 && workers <= IX_WORKERS_OPTION_MAX)

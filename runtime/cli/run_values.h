@@ -14,6 +14,11 @@ json_t *ix_values_settings(const struct ix_option_list *list, struct ix_error *e
 int ix_values_rate(const char *text, double *rate, struct ix_error *err);
 /* A whole number below 2^64, decimal or 0x…; NULL text: nothing is stored. */
 int ix_values_seed(const char *text, uint64_t *seed, struct ix_error *err);
+/* "1GiB", at least 1 MiB; NULL text: nothing is stored. */
+int ix_values_data_limit(const char *text, uint64_t *bytes, struct ix_error *err);
+/* --observers and --late-after beside --observe. */
+int ix_values_observe(const struct ix_option_list *filters, uint64_t observers, uint64_t late_after_ns,
+                      struct ix_error *err);
 int ix_values_workers(uint64_t workers, struct ix_error *err);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "control/limits.h"
+#include "control/option_names.h"
 #include "protocol/source.h"
 
 #include <stdio.h>
@@ -32,10 +33,11 @@ static char *about_ports(const struct ix_limits_of_host *host, const struct ix_t
     return ix_asprintf("source ports ran out at %llu connections: one address has %u for each broker (%u to "
                        "%u). Widen the range with "
                        "sudo sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\", or connect from more "
-                       "addresses with --bind %s, or "
-                       "to more brokers with --broker",
-                       (ull)connected, host->ports, host->port_low, host->port_high,
-                       loopback ? "auto (127.0.0.2-127.0.0.9 and so on)" : "ADDR-ADDR");
+                       "addresses with %s %s, or "
+                       "to more brokers with %s",
+                       (ull)connected, host->ports, host->port_low, host->port_high, ix_option_names->bind,
+                       loopback ? "auto (127.0.0.2-127.0.0.9 and so on)" : "ADDR-ADDR",
+                       ix_option_names->broker);
 }
 
 static char *about_files(const struct ix_limits_of_host *host, uint64_t connected)
@@ -68,13 +70,13 @@ static char *about_broker(const struct ix_limits_of_host *host, uint64_t connect
                            "comes: it may have %llu "
                            "descriptors open. Raise the limit with sudo prlimit --pid $$ --nofile=N:N before "
                            "iotix starts, or "
-                           "spread the devices over brokers of your own with --broker HOST:PORT,HOST:PORT",
-                           (ull)connected, (ull)host->files);
+                           "spread the devices over brokers of your own with %s",
+                           (ull)connected, (ull)host->files, ix_option_names->broker_list);
     return ix_asprintf(
         "the broker lets nobody more in at %llu connections, and ends what comes: it is at a limit of its "
         "own. Look at its max_connections and open files (prlimit --pid $(pidof mosquitto) --nofile=N:N), "
-        "or spread the devices over more brokers with --broker HOST:PORT,HOST:PORT",
-        (ull)connected);
+        "or spread the devices over more brokers with %s",
+        (ull)connected, ix_option_names->broker_list);
 }
 
 /* A full broker accepts TCP connections and ends them before it answers CONNECT, or says that it is busy. */

@@ -1,6 +1,7 @@
 #include "control/brokers.h"
 
 #include "base/log.h"
+#include "control/option_names.h"
 #include "protocol/probe.h"
 #include "protocol/source.h"
 
@@ -12,7 +13,7 @@
 static int add_target(struct ix_brokers *brokers, const char *text, struct ix_error *err)
 {
     if (brokers->target_count == IX_TARGETS_MAX)
-        return ix_fail(err, -E2BIG, "--broker names more than %d brokers", IX_TARGETS_MAX);
+        return ix_fail(err, -E2BIG, "%s names more than %d brokers", ix_option_names->broker, IX_TARGETS_MAX);
     struct ix_target *target = &brokers->targets[brokers->target_count];
     bool tls;
     int code = ix_target_parse(text, target, &tls, err);
@@ -38,7 +39,8 @@ static int add_list(struct ix_brokers *brokers, const char *list, struct ix_erro
         if (one[0])
             code = add_target(brokers, one, err);
     if (code == 0 && brokers->target_count == 0)
-        code = ix_fail(err, -EINVAL, "--broker is empty; give `auto`, `embedded` or HOST:PORT");
+        code = ix_fail(err, -EINVAL, "%s is empty; give `auto`, `embedded` or HOST:PORT",
+                       ix_option_names->broker);
     free(copy);
     return code;
 }

@@ -6,6 +6,7 @@
 /* Some slots together. */
 struct line {
     uint64_t never_sent, sent, delivered, lost, cut, in_flight, in_doubt, duplicated, reordered, late, stale;
+    uint64_t missing; /* while the account is open: of what is in flight */
 };
 
 struct part { /* of one group and QoS */
@@ -27,6 +28,7 @@ struct closing {
     struct part *parts; /* IX_LEDGER_GROUPS × 3 */
     struct device *devices;
     size_t device_count, device_room;
+    bool open;
 };
 
 static void add(struct line *into, const struct line *from)
@@ -42,6 +44,7 @@ static void add(struct line *into, const struct line *from)
     into->reordered += from->reordered;
     into->late += from->late;
     into->stale += from->stale;
+    into->missing += from->missing;
 }
 
 static struct line line_of(const struct closing *c, uint32_t slot)
@@ -59,10 +62,15 @@ static struct line line_of(const struct closing *c, uint32_t slot)
     if (line.delivered > line.sent)
         line.delivered = line.sent; /* an observer died while it counted */
     line.lost = line.sent - line.delivered;
-    uint64_t above = line.sent > entry->high ? line.sent - entry->high : 0;
-    if (c->facts->away && c->ledger->slots[slot].qos > 0)
+    if (c->open) {
+        uint64_t missing = ix_ledger_missing(entry);
         line.in_flight = line.lost;
-    else if (!c->facts->settled)
+        line.missing = missing < line.lost ? missing : line.lost;
+    }
+    uint64_t above = line.sent > entry->high ? line.sent - entry->high : 0;
+    if (!c->open && c->facts->away && c->ledger->slots[slot].qos > 0)
+        line.in_flight = line.lost;
+    else if (!c->open && !c->facts->settled)
         line.in_flight = above < line.lost ? above : line.lost;
     line.lost -= line.in_flight;
     line.cut = a.cut < line.lost ? a.cut : line.lost;
@@ -71,9 +79,11 @@ static struct line line_of(const struct closing *c, uint32_t slot)
     return line;
 }
 
-static bool has_a_fault(const struct line *l)
+/* What is on its way is no fault. */
+static bool has_a_fault(const struct closing *c, const struct line *l)
 {
-    return l->lost || l->in_flight || l->in_doubt || l->duplicated || l->reordered || l->late || l->stale;
+    return l->lost || (c->open ? l->missing : l->in_flight) || l->in_doubt || l->duplicated || l->reordered ||
+           l->late || l->stale;
 }
 
 static void keep_device(struct closing *c, const struct ix_ledger_slot *slot, const struct line *line)
@@ -103,7 +113,7 @@ static void read_slots(struct closing *c)
         part->qos = slot->qos;
         add(&part->line, &line);
         add(&c->all, &line);
-        if (has_a_fault(&line))
+        if (has_a_fault(c, &line))
             keep_device(c, slot, &line);
     }
 }
@@ -123,6 +133,8 @@ static int by_fault(const void *a, const void *b)
     const struct device *x = a, *y = b;
     uint64_t lost[] = {x->line.lost + x->line.in_flight + x->line.in_doubt,
                        y->line.lost + y->line.in_flight + y->line.in_doubt};
+    if (x->line.missing != y->line.missing)
+        return x->line.missing > y->line.missing ? -1 : 1;
     uint64_t beside[] = {x->line.duplicated + x->line.reordered + x->line.late + x->line.stale,
                          y->line.duplicated + y->line.reordered + y->line.late + y->line.stale};
     if (lost[0] != lost[1])
@@ -171,6 +183,13 @@ static void put_line(json_t *object, const struct line *l)
         json_object_set_new(object, figures[i].name, json_integer((json_int_t)figures[i].value));
 }
 
+static json_t *open_line(json_t *object, const struct line *l)
+{
+    put_line(object, l);
+    json_object_set_new(object, "missing", json_integer((json_int_t)l->missing));
+    return object;
+}
+
 static json_t *parts_of(const struct closing *c)
 {
     json_t *parts = json_array();
@@ -190,13 +209,17 @@ static json_t *devices_of(struct closing *c, ix_delivery_name *name, void *conte
 {
     rank_devices(c);
     json_t *worst = json_array();
-    for (size_t i = 0; i < c->device_count && i < IX_DELIVERY_WORST; i++) {
+    size_t most = c->open ? IX_DELIVERY_WORST_OPEN : IX_DELIVERY_WORST;
+    for (size_t i = 0; i < c->device_count && i < most; i++) {
         const struct device *d = &c->devices[i];
         const char *group = c->ledger->groups[d->group - 1];
         char *id = name(context, group, d->index);
         json_t *object =
             json_pack("{s:s, s:s, s:I}", "id", id, "group", group, "index", (json_int_t)d->index);
-        put_line(object, &d->line);
+        if (c->open)
+            open_line(object, &d->line);
+        else
+            put_line(object, &d->line);
         json_array_append_new(worst, object);
         free(id);
     }
@@ -245,15 +268,8 @@ static void correct(const struct closing *c, struct ix_snapshot *totals)
     }
 }
 
-json_t *ix_delivery_close(const struct ix_ledger *ledger, const struct ix_delivery_facts *facts,
-                          ix_delivery_name *name, void *context, struct ix_snapshot *totals)
+static void put_beside(json_t *total, const uint64_t *counters)
 {
-    struct closing c = {.ledger = ledger, .facts = facts};
-    c.parts = ix_calloc(IX_LEDGER_GROUPS * 3, sizeof(*c.parts));
-    read_slots(&c);
-    correct(&c, totals);
-    json_t *object = json_object(), *total = json_object();
-    put_line(total, &c.all);
     static const struct {
         const char *name;
         enum ix_counter counter;
@@ -263,8 +279,20 @@ json_t *ix_delivery_close(const struct ix_ledger *ledger, const struct ix_delive
                   {"foreign", IX_C_D_FOREIGN},
                   {"retained", IX_C_D_RETAINED}};
     for (size_t i = 0; i < IX_ARRAY_LEN(beside); i++)
-        json_object_set_new(total, beside[i].name,
-                            json_integer((json_int_t)totals->all.counters[beside[i].counter]));
+        json_object_set_new(total, beside[i].name, json_integer((json_int_t)counters[beside[i].counter]));
+}
+
+json_t *ix_delivery_close(const struct ix_ledger *ledger, const struct ix_delivery_facts *facts,
+                          ix_delivery_name *name, void *context, struct ix_snapshot *totals)
+{
+    struct closing c = {.ledger = ledger, .facts = facts};
+    c.parts = ix_calloc(IX_LEDGER_GROUPS * 3, sizeof(*c.parts));
+    read_slots(&c);
+    correct(&c, totals);
+    json_t *object = json_object(), *total = json_object();
+    put_line(total, &c.all);
+    put_beside(total, totals->all.counters);
+    json_object_set_new(object, "closed", json_true());
     json_object_set_new(object, "observers", observers_of(facts));
     json_object_set_new(object, "total", total);
     json_object_set_new(object, "parts", parts_of(&c));
@@ -272,6 +300,62 @@ json_t *ix_delivery_close(const struct ix_ledger *ledger, const struct ix_delive
     free(c.parts);
     free(c.devices);
     return object;
+}
+
+/* ---- while it is open ---- */
+
+json_t *ix_delivery_look(const struct ix_ledger *ledger, const struct ix_delivery_facts *facts,
+                         ix_delivery_name *name, void *context)
+{
+    struct closing c = {.ledger = ledger, .facts = facts, .open = true};
+    json_t *devices;
+    if (ix_ledger_used(ledger) > IX_DELIVERY_LOOK_MAX) {
+        devices = json_pack("{s:n, s:[]}", "affected", "worst");
+    } else {
+        c.parts = ix_calloc(IX_LEDGER_GROUPS * 3, sizeof(*c.parts));
+        read_slots(&c);
+        devices = devices_of(&c, name, context);
+        free(c.parts);
+        free(c.devices);
+    }
+    return json_pack("{s:o, s:o}", "observers", observers_of(facts), "devices", devices);
+}
+
+static struct line line_of_counters(const uint64_t *counters)
+{
+    return (struct line){.never_sent = ix_never_sent(counters),
+                         .sent = counters[IX_C_D_SENT],
+                         .delivered = counters[IX_C_D_DELIVERED],
+                         .in_flight = counters[IX_C_D_IN_FLIGHT],
+                         .duplicated = counters[IX_C_D_DUPLICATED],
+                         .reordered = counters[IX_C_D_REORDERED],
+                         .late = counters[IX_C_D_LATE],
+                         .stale = counters[IX_C_D_STALE],
+                         .missing = counters[IX_C_D_MISSING] < counters[IX_C_D_IN_FLIGHT]
+                                        ? counters[IX_C_D_MISSING]
+                                        : counters[IX_C_D_IN_FLIGHT]};
+}
+
+json_t *ix_delivery_open(const json_t *look, const struct ix_snapshot *totals)
+{
+    if (!look || !totals->observed)
+        return NULL;
+    struct line line = line_of_counters(totals->all.counters);
+    json_t *total = open_line(json_object(), &line), *parts = json_array();
+    put_beside(total, totals->all.counters);
+    for (size_t g = 0; g < totals->group_count; g++) {
+        const struct ix_totals *group = &totals->groups[g];
+        if (!group->counters[IX_C_D_SENT])
+            continue;
+        line = line_of_counters(group->counters);
+        json_t *part =
+            json_pack("{s:s, s:o}", "group", group->group, "qos",
+                      group->other_qos || !group->qos ? json_null() : json_integer(group->qos - 1));
+        json_array_append_new(parts, open_line(part, &line));
+    }
+    return json_pack("{s:b, s:O, s:o, s:o, s:O}", "closed", 0, "observers",
+                     json_object_get(look, "observers"), "total", total, "parts", parts, "devices",
+                     json_object_get(look, "devices"));
 }
 
 uint64_t ix_delivery_count(const json_t *delivery, const char *name)

@@ -18,6 +18,7 @@ struct ix_journal {
     struct ix_snapshot before;
     struct ix_result figures; /* scalars as last written */
     struct ix_buf facts;      /* as last written */
+    char *delivery_look;      /* likewise */
     size_t models, events, checks, dropouts;
     size_t dropouts_before;                  /* written, over, and forgotten */
     struct ix_check *seen_checks;            /* numbers as last written; texts are not theirs */
@@ -172,6 +173,20 @@ static void write_dropouts(struct ix_journal *j, const struct ix_result *result)
     }
 }
 
+static void write_look(struct ix_journal *j, const json_t *look)
+{
+    char *text = look ? json_dumps(look, JSON_COMPACT) : NULL;
+    if (text && (!j->delivery_look || strcmp(j->delivery_look, text) != 0)) {
+        ix_buf_clear(&j->frame);
+        ix_buf_str(&j->frame, text);
+        append(j, IX_J_LOOK);
+        free(j->delivery_look);
+        j->delivery_look = text;
+        text = NULL;
+    }
+    free(text);
+}
+
 static void write_snapshot(struct ix_journal *j, const struct ix_result *result,
                            const struct ix_snapshot *snapshot, enum ix_journal_tick tick)
 {
@@ -208,6 +223,8 @@ void ix_journal_tick(struct ix_journal *j, const struct ix_result *result, const
         write_lists(j, result);
         write_checks(j, &result->checks);
         write_dropouts(j, result);
+        if (tick != IX_TICK_FINAL)
+            write_look(j, result->delivery_look);
         write_snapshot(j, result, snapshot, tick);
     }
     say_fault(j, fault);
@@ -237,6 +254,7 @@ void ix_journal_end(struct ix_journal *j, const struct ix_result *result, enum i
     ix_buf_deinit(&j->part);
     ix_buf_deinit(&j->facts);
     ix_snapshot_deinit(&j->before);
+    free(j->delivery_look);
     free(j->seen_checks);
     free(j->seen_dropouts);
     free(j->path);

@@ -14,6 +14,7 @@ enum ix_journal_frame {
     IX_J_DROPOUT,   /* var place, fields of one dropout: new, or what changed */
     IX_J_SNAPSHOT, /* u8 enum ix_journal_tick, bytes: changed figures of the result, difference of the snapshot */
     IX_J_END,      /* fields of the result's end and verdict */
+    IX_J_LOOK,     /* JSON: the last look at the open delivery ledger; replaces the earlier one */
 };
 
 /* What END holds besides the fields of the result. */

@@ -2,6 +2,7 @@
 #include "control/journal.h"
 
 #include "base/units.h"
+#include "control/delivery.h"
 #include "control/journal_frames.h"
 #include "control/journal_snapshot.h"
 
@@ -121,6 +122,13 @@ static bool load_end(struct loader *l, struct ix_reader *in)
     return l->has_end;
 }
 
+static bool load_look(struct ix_result *result, struct ix_reader *in)
+{
+    json_decref(result->delivery_look);
+    result->delivery_look = json_loadb((const char *)in->at, (size_t)(in->end - in->at), 0, NULL);
+    return json_is_object(result->delivery_look);
+}
+
 static bool load_frame(struct loader *l, uint8_t type, struct ix_reader *in)
 {
     switch (type) {
@@ -139,6 +147,8 @@ static bool load_frame(struct loader *l, uint8_t type, struct ix_reader *in)
         return load_dropout(l->result, in);
     case IX_J_SNAPSHOT:
         return load_snapshot(l, in);
+    case IX_J_LOOK:
+        return load_look(l->result, in);
     case IX_J_END:
         return load_end(l, in);
     case IX_JOURNAL_STOPPED:
@@ -176,6 +186,8 @@ static void finish(struct loader *l, const char *path, bool damaged, uint64_t of
     if (l->has_snapshot && !l->is_point)
         ix_series_add(&result->series, &l->now);
     ix_snapshot_copy(&result->final, &l->now);
+    if (!result->delivery)
+        result->delivery = ix_delivery_open(result->delivery_look, &l->now);
     if (!l->has_end || !l->has_final)
         result->early = why_early(l, path, damaged, offset);
     if (result->thresholds)

@@ -20,7 +20,8 @@ extern const struct ix_limit_doc ix_limit_docs[]; /* name NULL ends */
 /* "lateness.degraded=20ms", "busy.degraded=80%", "restarts.degraded=off": -EINVAL with a suggestion. */
 int ix_judge_set_limit(struct ix_limits *limits, const char *text, struct ix_error *err);
 /* Several of them; the first fault ends it. */
-int ix_judge_set_words(struct ix_limits *limits, const char *const *words, size_t count, struct ix_error *err);
+int ix_judge_set_words(struct ix_limits *limits, const char *const *words, size_t count,
+                       struct ix_error *err);
 /* Whether one of them sets this limit. */
 bool ix_judge_is_named(const struct ix_limit_doc *limit, const char *const *words, size_t count);
 /* {name: text or number}, as a scenario says them; numbers are shares, counts or seconds. */

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "control/memory.h"
+#include "control/option_names.h"
 #include "control/workers.h"
 #include "loop/child.h"
 #include "metrics/segment.h"
@@ -171,11 +172,10 @@ static char *more_addresses(const struct ix_limits_of_host *host, const struct i
     uint64_t addresses = (d->port_connections * (d->sources ? d->sources : 1) + budget - 1) / budget;
     uint64_t last = 1 + addresses; /* the first is 127.0.0.2 */
     if (d->loopback)
-        return ix_asprintf("--bind 127.0.0.2-127.%llu.%llu.%llu", (ull)(last >> 16 & 255),
+        return ix_asprintf("%s 127.0.0.2-127.%llu.%llu.%llu", ix_option_names->bind, (ull)(last >> 16 & 255),
                            (ull)(last >> 8 & 255), (ull)(last & 255));
-    return ix_asprintf(
-        "--bind with %llu addresses of this host, or --broker with more addresses of the broker",
-        (ull)addresses);
+    return ix_asprintf("%s with %llu addresses of this host, or %s with more addresses of the broker",
+                       ix_option_names->bind, (ull)addresses, ix_option_names->broker);
 }
 
 static void check_ports(const struct ix_limits_of_host *host, const struct ix_demand *d, struct list *list)
@@ -228,9 +228,10 @@ static void check_broker(const struct ix_limits_of_host *host, const struct ix_d
             "%llu clients are more than the embedded broker can hold: %llu, by the limit of %llu "
             "open descriptors a process",
             (ull)clients, (ull)most, (ull)host->files);
-    s->cure = ix_asprintf("--broker HOST:PORT,HOST:PORT,… with %llu brokers, or "
+    s->cure = ix_asprintf("%s,… with %llu brokers, or "
                           "sudo prlimit --pid $$ --nofile=%llu:%llu",
-                          (ull)((clients + most - 1) / most), (ull)(clients + 64), (ull)(clients + 64));
+                          ix_option_names->broker_list, (ull)((clients + most - 1) / most),
+                          (ull)(clients + 64), (ull)(clients + 64));
 }
 
 static void check_pace(const struct ix_limits_of_host *host, const struct ix_demand *d, struct list *list)
@@ -241,7 +242,8 @@ static void check_pace(const struct ix_limits_of_host *host, const struct ix_dem
             "%.0f connects a second at the peak are more than about %.0f that %u cores open%s: they will be "
             "late",
             d->connects_per_s, most, host->cores, d->broker_end ? ", with the broker on the same cores" : "")
-            ->cure = ix_asprintf("--connect-rate %.0f/s", most);
+            ->cure =
+            ix_asprintf("%s%.0f%s", ix_option_names->connect_rate, most, ix_option_names->per_second);
     if (d->cpu_share > host->cores)
         add(list, IX_SHORT_CPU, false,
             "publishing takes about %.1f cores%s, and this host has %u: messages will be late, the run "

@@ -65,6 +65,33 @@ static void put_beside(struct ix_buf *out, const json_t *total)
     ix_buf_str(out, "</p>");
 }
 
+/* What the account can't say, and why. */
+static void put_notes(struct ix_buf *out, const json_t *delivery)
+{
+    const json_t *observers = json_object_get(delivery, "observers"),
+                 *total = json_object_get(delivery, "total");
+    ix_buf_str(out, "<p class=\"muted\">observed: ");
+    for (size_t i = 0; i < json_array_size(json_object_get(observers, "topics")); i++) {
+        ix_buf_str(out, i ? ", <code>" : "<code>");
+        ix_report_escape(out, json_string_value(json_array_get(json_object_get(observers, "topics"), i)));
+        ix_buf_str(out, "</code>");
+    }
+    ix_buf_printf(out, " with QoS %d", (int)json_integer_value(json_object_get(observers, "qos")));
+    if (json_is_false(json_object_get(observers, "orderJudged")))
+        ix_buf_str(out, "; the order was not judged, since several observers shared the subscription");
+    ix_buf_str(out, "</p>");
+    if (json_is_false(json_object_get(delivery, "closed"))) {
+        ix_buf_str(out,
+                   "<p>The account was not closed: what is in flight may be lost (a later message of the "
+                   "same stream has overtaken ");
+        ix_units_put_count(out, (uint64_t)json_integer_value(json_object_get(total, "missing")));
+        ix_buf_str(out, " of it).</p>");
+    } else if (json_is_false(json_object_get(observers, "settled"))) {
+        ix_buf_str(out,
+                   "<p>Messages still arrived, or an observer was away, when the account was closed.</p>");
+    }
+}
+
 void ix_html_delivery(const struct ix_result *result, struct ix_buf *out)
 {
     const json_t *delivery = result->delivery, *line;
@@ -80,7 +107,9 @@ void ix_html_delivery(const struct ix_result *result, struct ix_buf *out)
     json_array_foreach(json_object_get(delivery, "parts"), i, line)
     {
         char qos[16];
-        snprintf(qos, sizeof(qos), "QoS %d", (int)json_integer_value(json_object_get(line, "qos")));
+        const json_t *value = json_object_get(line, "qos");
+        snprintf(qos, sizeof(qos), json_is_integer(value) ? "QoS %d" : "mixed QoS",
+                 (int)json_integer_value(value));
         put_name(out, text_of(line, "group"), qos);
         put_cells(out, line);
     }
@@ -91,5 +120,6 @@ void ix_html_delivery(const struct ix_result *result, struct ix_buf *out)
     }
     ix_buf_str(out, "</tbody></table>");
     put_beside(out, json_object_get(delivery, "total"));
+    put_notes(out, delivery);
     ix_buf_str(out, "</div></section>\n");
 }

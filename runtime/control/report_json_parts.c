@@ -297,6 +297,27 @@ json_t *ix_json_dropout(const struct ix_dropout_result *d)
     return object;
 }
 
+static json_t *point_delivery(const struct ix_point_delivery *d)
+{
+    json_t *object = json_object();
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counts[] = {{"sent", d->sent},           {"delivered", d->delivered}, {"lost", d->lost},
+                  {"inFlight", d->in_flight},  {"missing", d->missing},     {"duplicated", d->duplicated},
+                  {"reordered", d->reordered}, {"late", d->late},           {"corrupt", d->corrupt}};
+    const struct {
+        const char *name;
+        double value;
+    } times[] = {
+        {"latencyP50", d->p50}, {"latencyP95", d->p95}, {"latencyP99", d->p99}, {"latencyMax", d->max}};
+    for (size_t i = 0; i < IX_ARRAY_LEN(counts); i++)
+        json_object_set_new(object, counts[i].name, count(counts[i].value));
+    for (size_t i = 0; i < IX_ARRAY_LEN(times); i++)
+        json_object_set_new(object, times[i].name, ix_report_number(times[i].value));
+    return object;
+}
+
 json_t *ix_json_point(const struct ix_point *p)
 {
     json_t *object = json_object(), *by_status = json_object();
@@ -336,6 +357,8 @@ json_t *ix_json_point(const struct ix_point *p)
                    {"wait", p->wait}};
     for (size_t i = 0; i < IX_ARRAY_LEN(numbers); i++)
         json_object_set_new(object, numbers[i].name, ix_report_number(numbers[i].value));
+    if (p->delivery.observed)
+        json_object_set_new(object, "delivery", point_delivery(&p->delivery));
     return object;
 }
 

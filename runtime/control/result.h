@@ -75,7 +75,8 @@ struct ix_result {
      * they were overrun or restarted, or too far behind. */
     uint64_t observer_overrun;
     uint64_t observer_held_ns, observer_held_most_ns; /* held up by this host: in all, and longest */
-    json_t *delivery; /* account of the observers (control/delivery.h); NULL: nothing was observed */
+    json_t *delivery;      /* account of the observers (control/delivery.h); NULL: nothing was observed */
+    json_t *delivery_look; /* the last look at it while it was open; NULL: none */
     struct ix_snapshot final;
     struct ix_series series;
     struct ix_checks checks;

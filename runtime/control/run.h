@@ -28,9 +28,10 @@ struct ix_run_config {
     const char *const
         *observe; /* topic filters of the delivery ledger; none: unless the scenario asks for it */
     size_t observe_count;
-    uint64_t observers;             /* 0: one */
-    uint64_t late_after_ns;         /* 0: nothing is late */
-    const char *const *limits;      /* "NAME=VALUE" of the judgement on itself (control/judge.h) */
+    uint64_t observers;                              /* 0: one */
+    const char *observe_username, *observe_password; /* of the observers at the broker; NULL: none */
+    uint64_t late_after_ns;                          /* 0: nothing is late */
+    const char *const *limits; /* "NAME=VALUE" of the judgement on itself (control/judge.h) */
     size_t limit_count;
     const json_t *command; /* the command line's options, to repeat the run: ["--name=value", …]; or NULL */
     const json_t *replay;  /* of which run it is a repetition (control/replay.h); or NULL */

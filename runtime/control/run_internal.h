@@ -138,6 +138,8 @@ void ix_run_ledger_worker_lost(struct ix_run *run, uint32_t worker);
 bool ix_run_ledger_frame(struct ix_run *run, uint32_t worker, uint8_t type, struct ix_reader *in);
 /* Waits until nothing arrives any more; then, or at once, closed(run). */
 void ix_run_ledger_settle(struct ix_run *run, void (*closed)(void *context));
+/* Once a second: how the account stands, for the journal. */
+void ix_run_ledger_look(struct ix_run *run, uint64_t now_ns);
 /* The account into result.delivery and run->now. */
 void ix_run_ledger_close(struct ix_run *run);
 void ix_run_ledger_free(struct ix_run *run);

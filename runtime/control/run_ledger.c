@@ -1,5 +1,6 @@
 /* The delivery ledger of a run: observers of its own, publishers that mark what they send, and its closing. */
 #include "control/delivery.h"
+#include "control/option_names.h"
 #include "control/run_internal.h"
 #include "protocol/topic.h"
 
@@ -9,6 +10,7 @@
 
 #define POLL_NS       (20 * IX_MS)
 #define COMPLETE_NS   (100 * IX_MS) /* nothing came in this time, and nothing is missing */
+#define LOOK_EVERY_NS (900 * IX_MS) /* the journal's ticks are not exact */
 #define SETTLE_MIN_NS (10 * IX_S)   /* the end of waiting while still something arrives */
 
 enum ledger_phase {
@@ -33,6 +35,7 @@ struct ix_run_ledger {
     uint64_t arrivals, quiet_since_ns, give_up_ns;
     bool settled;
     void (*closed)(void *context);
+    uint64_t looked_ns;
 };
 
 /* ---- frames ---- */
@@ -122,7 +125,8 @@ static int check(struct ix_run *run, const struct ix_observe *spec, struct ix_er
             err, -EALREADY,
             "the run is observed already; give all topics in one call: topics = { \"a/#\", \"b/#\" }");
     if (run->brokers.target_count == 0)
-        return ix_fail(err, -EDESTADDRREQ, "no broker to observe: the run has none of its own; use --broker");
+        return ix_fail(err, -EDESTADDRREQ, "no broker to observe: the run has none of its own; use %s",
+                       ix_option_names->broker);
     for (size_t i = 0; i < spec->topic_count; i++) {
         if (!ix_topic_is_filter(spec->topics[i]))
             return ix_fail(err, -EBADMSG,
@@ -194,8 +198,8 @@ void ix_run_observe_first(struct ix_run *run, void (*then)(struct ix_run *run))
                               .late_ns = config->late_after_ns,
                               .settle_ns = IX_SETTLE_NS,
                               .field = IX_MARK_FIELD,
-                              .username = "",
-                              .password = ""};
+                              .username = (char *)(config->observe_username ? config->observe_username : ""),
+                              .password = (char *)(config->observe_password ? config->observe_password : "")};
     struct ix_error err;
     if (config->observe_count == 0)
         then(run);
@@ -369,6 +373,32 @@ static uint64_t overrun_of(const json_t *delivery, const struct sums *s)
     return stale + (s->torn ? lost_of(delivery, 2) : 0);
 }
 
+static struct ix_delivery_facts facts_of(const struct ix_run_ledger *l, const struct sums *s)
+{
+    return (struct ix_delivery_facts){.topics = (const char *const *)l->spec.topics,
+                                      .topic_count = l->spec.topic_count,
+                                      .qos = l->spec.qos,
+                                      .late_ns = l->spec.late_ns,
+                                      .observers = l->observer_count,
+                                      .observer_restarts = s->restarts,
+                                      .overruns = s->overruns,
+                                      .away_ns = s->away_ns,
+                                      .settled = l->settled,
+                                      .away = s->away > 0};
+}
+
+void ix_run_ledger_look(struct ix_run *run, uint64_t now_ns)
+{
+    struct ix_run_ledger *l = run->ledger;
+    if (!l || l->phase == LEDGER_OBSERVERS || now_ns - l->looked_ns < LOOK_EVERY_NS)
+        return;
+    struct sums s = sum_up(run);
+    struct ix_delivery_facts facts = facts_of(l, &s);
+    l->looked_ns = now_ns;
+    json_decref(run->result.delivery_look);
+    run->result.delivery_look = ix_delivery_look(ix_workers_ledger(run->workers), &facts, name_device, run);
+}
+
 void ix_run_ledger_close(struct ix_run *run)
 {
     struct ix_run_ledger *l = run->ledger;
@@ -379,16 +409,7 @@ void ix_run_ledger_close(struct ix_run *run)
     if (!l || l->phase == LEDGER_OBSERVERS)
         return;
     struct sums s = sum_up(run);
-    struct ix_delivery_facts facts = {.topics = (const char *const *)l->spec.topics,
-                                      .topic_count = l->spec.topic_count,
-                                      .qos = l->spec.qos,
-                                      .late_ns = l->spec.late_ns,
-                                      .observers = l->observer_count,
-                                      .observer_restarts = s.restarts,
-                                      .overruns = s.overruns,
-                                      .away_ns = s.away_ns,
-                                      .settled = l->settled,
-                                      .away = s.away > 0};
+    struct ix_delivery_facts facts = facts_of(l, &s);
     json_decref(run->result.delivery);
     run->result.delivery =
         ix_delivery_close(ix_workers_ledger(run->workers), &facts, name_device, run, &run->now);

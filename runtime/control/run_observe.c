@@ -1,4 +1,5 @@
 /* Subscriptions of the scenario: one observer worker, started with the first. */
+#include "control/option_names.h"
 #include "control/run_internal.h"
 
 #include <stdlib.h>
@@ -16,8 +17,8 @@ int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, uint64_t li
                      const char *password, uint64_t ticket, struct ix_error *err)
 {
     if (run->brokers.target_count == 0)
-        return ix_fail(err, -EDESTADDRREQ,
-                       "no broker to subscribe at: the run has none of its own; use --broker");
+        return ix_fail(err, -EDESTADDRREQ, "no broker to subscribe at: the run has none of its own; use %s",
+                       ix_option_names->broker);
     int code = start_observer(run, err);
     if (code < 0)
         return code;

@@ -109,6 +109,8 @@ static void on_tick(struct ix_wheel_entry *entry, uint64_t now_ns)
     if (is_point)
         point(run, now_ns);
     if (run->journal)
+        ix_run_ledger_look(run, now_ns);
+    if (run->journal)
         journal_dropouts_and(run, is_point ? IX_TICK_POINT : IX_TICK_BETWEEN);
     if (is_point)
         run->ticks_left = run->ticks_a_point;

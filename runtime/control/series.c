@@ -92,6 +92,28 @@ static void measure_load(struct ix_point *point, struct ix_series *series, const
     }
 }
 
+static void measure_delivery(struct ix_point_delivery *d, const struct ix_snapshot *before,
+                             const struct ix_snapshot *now, struct ix_histogram *difference)
+{
+    *d = (struct ix_point_delivery){
+        .observed = now->observed,
+        .sent = rise(before, now, IX_C_D_SENT),
+        .delivered = rise(before, now, IX_C_D_DELIVERED),
+        .lost = rise(before, now, IX_C_D_LOST),
+        .duplicated = rise(before, now, IX_C_D_DUPLICATED),
+        .reordered = rise(before, now, IX_C_D_REORDERED),
+        .late = rise(before, now, IX_C_D_LATE),
+        .corrupt = rise(before, now, IX_C_D_CORRUPT),
+        .missing = now->all.counters[IX_C_D_MISSING],
+        .in_flight = now->all.counters[IX_C_D_IN_FLIGHT],
+    };
+    ix_histogram_diff(difference, &now->all.trends[IX_T_DELIVERY], &before->all.trends[IX_T_DELIVERY]);
+    d->p50 = quantile_ms(difference, 0.5);
+    d->p95 = quantile_ms(difference, 0.95);
+    d->p99 = quantile_ms(difference, 0.99);
+    d->max = quantile_ms(difference, 1);
+}
+
 static void measure(struct ix_point *point, struct ix_series *series, const struct ix_snapshot *now)
 {
     static struct ix_histogram difference; /* 20 KiB that need not be cleared each time */
@@ -126,6 +148,7 @@ static void measure(struct ix_point *point, struct ix_series *series, const stru
     ix_histogram_diff(&difference, &now->all.trends[IX_T_LATENESS], &before->all.trends[IX_T_LATENESS]);
     point->lateness_p99 = quantile_ms(&difference, 0.99);
     point->lateness_max = quantile_ms(&difference, 1);
+    measure_delivery(&point->delivery, before, now, &difference);
 }
 
 /* The mean of two percentiles, by their samples; of one, if the other had none. */
@@ -134,6 +157,25 @@ static double mean(double a, double a_weight, double b, double b_weight)
     if (isnan(a) || isnan(b))
         return isnan(a) ? b : a;
     return a_weight + b_weight > 0 ? (a * a_weight + b * b_weight) / (a_weight + b_weight) : (a + b) / 2;
+}
+
+static void join_delivery(struct ix_point_delivery *into, const struct ix_point_delivery *next)
+{
+    double some = (double)into->delivered, more = (double)next->delivered;
+    into->p50 = mean(into->p50, some, next->p50, more);
+    into->p95 = mean(into->p95, some, next->p95, more);
+    into->p99 = mean(into->p99, some, next->p99, more);
+    into->max = fmax(into->max, next->max);
+    into->observed = into->observed || next->observed;
+    into->sent += next->sent;
+    into->delivered += next->delivered;
+    into->lost += next->lost;
+    into->duplicated += next->duplicated;
+    into->reordered += next->reordered;
+    into->late += next->late;
+    into->corrupt += next->corrupt;
+    into->missing = next->missing;
+    into->in_flight = next->in_flight;
 }
 
 /* into: the two as one interval. Gauges are those at its end. */
@@ -165,6 +207,7 @@ static void join(struct ix_point *into, const struct ix_point *next)
     into->connection_lost += next->connection_lost;
     into->dropped += next->dropped;
     into->reconnected += next->reconnected;
+    join_delivery(&into->delivery, &next->delivery);
 }
 
 static void halve(struct ix_series *series)

@@ -7,6 +7,14 @@
 
 #define IX_SERIES_MAX 3600
 
+/* What observers saw in an interval. */
+struct ix_point_delivery {
+    bool observed;
+    uint64_t sent, delivered, lost, duplicated, reordered, late, corrupt;
+    uint64_t missing, in_flight; /* at its end */
+    double p50, p95, p99, max;   /* from the due instant to the arrival, ms; NaN without samples */
+};
+
 struct ix_point {
     double t;       /* end of the interval, seconds since the run's start */
     double seconds; /* its length */
@@ -21,6 +29,7 @@ struct ix_point {
     double
         wait; /* time without the CPU it wanted, of the worker that had most of it, 0..1; both are corrected when a
                     worker comes to tell that had not for some points */
+    struct ix_point_delivery delivery;
 };
 
 struct ix_event {

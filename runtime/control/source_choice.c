@@ -3,6 +3,7 @@
 #include "control/source_choice.h"
 
 #include "control/limits.h"
+#include "control/option_names.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,7 @@ int ix_source_choice_init(struct ix_source_choice *choice, const char *wish, str
         return 0;
     int code = ix_sources_parse(wish, &choice->given, err);
     if (code < 0)
-        ix_error_prefix(err, "--bind");
+        ix_error_prefix(err, "%s", ix_option_names->bind);
     return code;
 }
 
@@ -45,9 +46,8 @@ static int given(struct ix_source_choice *choice, const struct ix_target *target
     for (size_t i = 0; i < choice->given.count; i++)
         for (size_t k = 0; k < target_count; k++)
             if (is_v6(choice->given.items[i].address) != is_v6(targets[k].address))
-                return ix_fail(err, -EINVAL,
-                               "--bind: broker %s can't be reached from %s: one is IPv4, one IPv6",
-                               targets[k].server_name, choice->given.items[i].address);
+                return ix_fail(err, -EINVAL, "%s: broker %s can't be reached from %s: one is IPv4, one IPv6",
+                               ix_option_names->bind, targets[k].server_name, choice->given.items[i].address);
     size_t size = choice->given.count * sizeof *sources->items;
     sources->items = ix_malloc(size);
     memcpy(sources->items, choice->given.items, size);

@@ -25,6 +25,7 @@ static bool put_faults(struct ix_buf *out, const json_t *line, bool all)
     } faults[] = {{"lost", "lost", true},
                   {"lostWithConnection", "of the lost ones with a connection that broke", false},
                   {"inFlight", "in flight", true},
+                  {"missing", "overtaken by a later one", false},
                   {"inDoubt", "in doubt", false},
                   {"duplicated", "duplicated", false},
                   {"reordered", "reordered", false},
@@ -69,8 +70,10 @@ static void put_parts(struct ix_page *page, const json_t *parts)
     size_t count = json_array_size(parts);
     for (size_t i = 0; i < count && i < PARTS_SHOWN && count > 1; i++) {
         const json_t *part = json_array_get(parts, i);
-        char *name = ix_asprintf("%s, QoS %d", json_string_value(json_object_get(part, "group")),
-                                 (int)json_integer_value(json_object_get(part, "qos")));
+        const json_t *qos = json_object_get(part, "qos");
+        const char *group = json_string_value(json_object_get(part, "group"));
+        char *name = json_is_integer(qos) ? ix_asprintf("%s, QoS %d", group, (int)json_integer_value(qos))
+                                          : ix_asprintf("%s, mixed QoS", group);
         put_row(page, name, part);
         free(name);
     }
@@ -125,7 +128,8 @@ static void put_observers(struct ix_page *page, const json_t *delivery)
     ix_buf_printf(out, ", QoS %llu\n", (unsigned long long)figure(observers, "qos"));
     if (json_is_false(json_object_get(observers, "orderJudged")))
         ix_page_wrapped(out, "the order was not judged: several observers shared the subscription", 4);
-    if (json_is_false(json_object_get(observers, "settled")))
+    if (json_is_false(json_object_get(observers, "settled")) &&
+        !json_is_false(json_object_get(delivery, "closed")))
         ix_page_wrapped(out, "messages still arrived, or an observer was away, when the account was closed",
                         4);
     if (!restarts && !overruns && away <= 0)
@@ -141,40 +145,11 @@ static void put_heading(struct ix_page *page)
     ix_buf_printf(page->out, "%25s%12s%12s%12s\n", "sent", "delivered", "lost", "in flight");
 }
 
-static json_t *line_of(const uint64_t *counters)
-{
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "sent", (json_int_t)counters[IX_C_D_SENT],
-                     "delivered", (json_int_t)counters[IX_C_D_DELIVERED], "inFlight",
-                     (json_int_t)counters[IX_C_D_IN_FLIGHT], "duplicated",
-                     (json_int_t)counters[IX_C_D_DUPLICATED], "reordered",
-                     (json_int_t)counters[IX_C_D_REORDERED], "late", (json_int_t)counters[IX_C_D_LATE],
-                     "stale", (json_int_t)counters[IX_C_D_STALE]);
-}
-
-/* Of a run that died before its account was closed: what its counters say. */
-static void put_unclosed(struct ix_page *page, const struct ix_snapshot *final)
-{
-    if (!final->all.counters[IX_C_D_SENT])
-        return;
-    put_heading(page);
-    json_t *line = line_of(final->all.counters);
-    put_row(page, "all", line);
-    json_decref(line);
-    for (size_t g = 0; g < final->group_count && g < PARTS_SHOWN && final->group_count > 1; g++) {
-        line = line_of(final->groups[g].counters);
-        put_row(page, final->groups[g].group, line);
-        json_decref(line);
-    }
-    ix_page_wrapped(page->out, "the account was not closed: what is in flight may be lost", 4);
-}
-
 void ix_page_delivery(struct ix_page *page, const struct ix_result *result)
 {
     const json_t *delivery = result->delivery, *total = json_object_get(delivery, "total");
-    if (!delivery) {
-        put_unclosed(page, &result->final);
+    if (!delivery)
         return;
-    }
     put_heading(page);
     put_row(page, "all", total);
     put_parts(page, json_object_get(delivery, "parts"));
@@ -186,4 +161,6 @@ void ix_page_delivery(struct ix_page *page, const struct ix_result *result)
     }
     put_devices(page, json_object_get(delivery, "devices"));
     put_observers(page, delivery);
+    if (json_is_false(json_object_get(delivery, "closed")))
+        ix_page_wrapped(page->out, "the account was not closed: what is in flight may be lost", 4);
 }

@@ -373,7 +373,7 @@ int ix_broker_start(struct ix_loop *loop, const struct ix_broker_config *config,
     if (program == NULL)
         return ix_fail(err, -ENOENT,
                        "the embedded broker needs mosquitto, which is not installed: run `apt-get install "
-                       "mosquitto`, or name a broker with --broker HOST:PORT");
+                       "mosquitto`, or name a broker that runs already, by HOST:PORT");
     int log_fd = memory_file("iotix-mosquitto.log", "");
     if (log_fd < 0) {
         free(program);

@@ -65,8 +65,8 @@ static const struct text errors[] = {
     {EHOSTDOWN, "no route to host"},
     {ENETUNREACH, "network unreachable"},
     {ENETDOWN, "network unreachable"},
-    {EADDRNOTAVAIL, "no free source port: use --bind or more brokers"},
-    {EADDRINUSE, "no free source port: use --bind or more brokers"},
+    {EADDRNOTAVAIL, "no free source port: use more addresses or brokers"},
+    {EADDRINUSE, "no free source port: use more addresses or brokers"},
     {ENXIO, "no such source address"}, /* mqtt_interpose.c */
     {EMFILE, "too many open files"},
     {ENFILE, "too many open files"},

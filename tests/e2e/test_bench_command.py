@@ -64,6 +64,28 @@ def test_what_nobody_gave_is_not_said_to_be_given(broker, iotix, tmp_path):
     again.expect(104, rf"it is of iotix bench pub: repeat that command line with --seed {settings['seed']['value']}")
 
 
+def test_observers_account_for_what_pub_sends(broker, iotix, tmp_path):
+    arguments = ["-c", 3, "-i", 1, "-t", "b/%i", "-q", 1, "-I", 20, "-L", 60, "--observe", "b/#", "--data-dir", "data"]
+    run = bench(iotix, broker, "pub", *arguments, "--late-after", "1h", "--out", f"json={tmp_path / 'o.json'}")
+    run.expect(0, r"DELIVERY.*\n  all +60 +60 +0 +0")
+    delivery = json.loads((tmp_path / "o.json").read_text())["delivery"]
+    assert (delivery["total"]["sent"], delivery["total"]["delivered"], delivery["total"]["unwatched"]) == (60, 60, 0)
+    assert delivery["observers"]["topics"] == ["b/#"] and delivery["observers"]["lateAfterMs"] == 3600000
+    assert iotix("report", "last", "--data-dir", "data").expect(0).out == run.out
+    small = bench(iotix, broker, "pub", *arguments, "-s", 24, "-V", 5).expect(0)
+    assert re.search(r"DELIVERY.*\n  all +60 +60 +0 +0", small.out), small.describe()
+    bench(iotix, broker, "pub", *arguments, "-s", 24).expect(104, "payload of 24 bytes has no room", "-s 63")
+    bench(iotix, broker, "pub", *arguments, "-u", "a%i").expect(104, "user name without %")
+    bench(iotix, broker, "sub", "-t", "x", "--observe", "#").expect(104, "an option of bench pub")
+
+
+def test_messages_speak_of_the_flags_of_bench(broker, iotix):
+    bench(iotix, broker, "conn", "--ifaddr", "1.2.3").expect(104, '--ifaddr: source address "1.2.3"')
+    bench(iotix, broker, "conn", "-c", 1, "--ifaddr", "::1").expect(104, "--ifaddr: broker 127.0.0.1 can't be reached from ::1")
+    iotix("bench", "conn", "-h", ",", "-c", 1).expect(104, '-h "," names no broker')
+    bench(iotix, broker, "conn", "--data-limit", "5").expect(104, "--data-limit 5: it must be 1MiB or more")
+
+
 def test_interval_gives_the_rate(broker, observe, iotix):
     observer = observe(broker)
     run = bench(iotix, broker, "pub", "-c", 5, "-i", 0, "-t", "r/%i", "-I", 50, "--duration", "2s")

@@ -1,5 +1,6 @@
 """What `iotix report` finds of runs that ended, still go on, or died at a random moment."""
 
+import csv
 import json
 import os
 import pathlib
@@ -129,15 +130,34 @@ def test_twenty_controllers_are_killed_at_a_random_moment(iotix, write, tmp_path
             assert "ended early" in listed.out
 
 
-def test_an_observed_run_whose_controller_dies_tells_what_was_delivered(iotix, write):
+def test_an_observed_run_whose_controller_dies_tells_what_was_delivered(broker, observe, iotix, write, tmp_path):
+    """In every format, up to the last second: at least what an independent client had seen two seconds before."""
     write("probe.json", model(counter(100)))
-    run = iotix.start("run", write("x.lua", TICKING).name, "--broker", "embedded", "--observe", "#", "--data-dir", "data")
+    seen = observe(broker, "devices/#")
+    file = write("x.lua", TICKING).name
+    run = iotix.start("run", file, "--broker", broker.address, "--observe", "devices/#", "--data-dir", "data")
     run.wait_for("at 40$")
+    before = len(seen.messages)
+    run.wait_for("at 80$")
     run.kill()
     run.wait()
-    report = iotix("report", "last", "--data-dir", "data").expect(105, "ENDED EARLY", "the account was not closed")
-    sent, delivered = re.search(r"DELIVERY.*\n  all +([\d,]+) +([\d,]+)", report.out).groups()
-    assert 0 < int(delivered.replace(",", "")) <= int(sent.replace(",", ""))
+    report = iotix("report", "last", "--data-dir", "data", *outputs(".")).expect(105, "ENDED EARLY", "the account was not closed")
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    jsonschema.validate(result, json.loads(SCHEMA.read_text(encoding="utf-8")), jsonschema.Draft202012Validator)
+    delivery = result["delivery"]
+    total = delivery["total"]
+    assert delivery["closed"] is False and total["sent"] == total["delivered"] + total["inFlight"] and total["lost"] == 0
+    assert 0 < before <= total["delivered"], report.describe()
+    assert [(part["group"], part["qos"], part["delivered"]) for part in delivery["parts"]] == [
+        ("fleet", 1, total["delivered"])]
+    assert delivery["observers"]["topics"] == ["devices/#"] and delivery["devices"]["affected"] is not None
+    with open(tmp_path / "r.csv", newline="", encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    assert sum(int(row["delivery_delivered"] or 0) for row in rows) == total["delivered"]
+    assert int(rows[-1]["delivery_in_flight"]) == total["inFlight"] and rows[-1]["delivery_lost"] == "0"
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert ">Delivery" in html and f"{total['delivered']:,}" in html and "not closed" in html
+    assert "DELIVERY" in (tmp_path / "r.xml").read_text(encoding="utf-8")
 
 
 def test_a_run_that_still_goes_on(broker, iotix, write):

@@ -118,7 +118,7 @@ def test_ports_that_run_out_are_named(files, tmp_path):
     if ended is None:
         return  # hosts that forbid namespaces have no such network
     assert ended.returncode == 107, ended.stdout + ended.stderr
-    assert re.search(r"no free source port: use --bind or more brokers", ended.stdout), ended.stdout + ended.stderr
+    assert re.search(r"no free source port: use more addresses or brokers", ended.stdout), ended.stdout + ended.stderr
 
 
 def test_loopback_has_as_many_addresses_as_needed(files):
