@@ -162,6 +162,7 @@ class Cutter(Proxy):
             super()._forward(one)
 
     def cut(self):
+        wait_until(lambda: self._observer in self._peers, 60, "the observer to be connected")
         self._deaf = True
         time.sleep(0.3)
         with self._lock:

@@ -147,9 +147,15 @@ def test_endless_loop_in_a_scenario_is_stopped(run, write):
     run(scenario(2, "while true do end")).expect(SCRIPT_ERROR, r"x\.lua:7")
 
 
+def failing(reason):
+    """A scenario whose two devices meet this before its wait ends."""
+    failed = f't:wait_until(function() return t:metric("connect.{reason}").count >= 2 end, "30s", "both to fail") '
+    return scenario(2).replace("fleet:wait", failed + "fleet:wait").replace('timeout = "30s"', 'timeout = "200ms"')
+
+
 def test_unreachable_broker(iotix, write):
     write("probe.json", model())
-    write("x.lua", scenario(2).replace('timeout = "30s"', 'timeout = "1s"'))
+    write("x.lua", failing("failed"))
     port = free_port()
     ended = iotix("run", "x.lua", "--broker", f"127.0.0.1:{port}")
     ended.expect(SCRIPT_ERROR, rf"127\.0\.0\.1:{port}", r"(?i)connection refused", r"x\.lua:6", "--broker")
@@ -163,7 +169,7 @@ def test_unresolvable_broker(iotix, write):
 
 def test_server_that_is_no_broker(iotix, write):
     write("probe.json", model(connection={"connectTimeoutMs": 300}))
-    write("x.lua", scenario(2).replace('timeout = "30s"', 'timeout = "1s"'))
+    write("x.lua", failing("failed"))
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         iotix("run", "x.lua", "--broker", address).expect(SCRIPT_ERROR, r"(?i)timed? ?out")
@@ -173,7 +179,7 @@ def test_server_that_is_no_broker(iotix, write):
 def test_wrong_password(version, start_broker, iotix, write):
     broker = start_broker(users={"fleet": "right"})
     write("probe.json", model(connection={"username": "fleet", "password": "wrong", "protocolVersion": version}))
-    write("x.lua", scenario(2).replace('timeout = "30s"', 'timeout = "2s"'))
+    write("x.lua", failing("refused"))
     ended = iotix("run", "x.lua", "--broker", broker.address)
     ended.expect(SCRIPT_ERROR, r"(?i)not authori[sz]ed|bad user ?name or password", r"\b2\b",
                  r"`username` and `password`")

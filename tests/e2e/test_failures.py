@@ -90,7 +90,7 @@ def test_nothing_outlives_a_killed_controller(address, start_broker, observe, io
     if broker is None:
         pids = pids + wait_until(lambda: brokers(run.pid), 10, "the embedded broker")
     run.kill()
-    wait_until(lambda: not any(map(alive, pids)), 2, lambda: f"{[p for p in pids if alive(p)]} to end")
+    wait_until(lambda: not any(map(alive, pids)), 30, lambda: f"{[p for p in pids if alive(p)]} to end")
 
 
 def test_ctrl_c_drains_and_prints_the_summary(broker, observe, iotix, write):

@@ -8,7 +8,7 @@ import time
 from helpers import ledger
 from scenes import UNTIL_STOPPED, counter, model, scenario
 
-RUN, FREEZE = 60, 15  # seconds
+RUN, FREEZE = 40, 10  # seconds
 
 
 def test_a_quarter_of_the_run_without_a_broker(broker, iotix, write, tmp_path):
@@ -17,7 +17,7 @@ def test_a_quarter_of_the_run_without_a_broker(broker, iotix, write, tmp_path):
     run = iotix.start("run", file, "--broker", broker.address, "--out", "json=r.json", "--out", "html=r.html")
     run.wait_for("50 of 50 connected")
     begun = time.monotonic()
-    time.sleep(15)
+    time.sleep(10)
     broker.pause()
     time.sleep(FREEZE)
     broker.resume()
@@ -27,7 +27,7 @@ def test_a_quarter_of_the_run_without_a_broker(broker, iotix, write, tmp_path):
 
     result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     trends = result["totals"]["trends"]
-    assert trends["publish.latency"]["p99"] >= 10_000, trends["publish.latency"]
+    assert trends["publish.latency"]["p99"] >= 0.7 * FREEZE * 1000, trends["publish.latency"]
     assert trends["publish.service"]["p99"] < 1_000, trends["publish.service"]
     books = ledger(result)
     assert books["sent"] == books["acknowledged"] == books["scheduled"], books

@@ -42,21 +42,19 @@ def test_a_peer_that_goes_silent_is_noticed_within_one_and_a_half_keep_alives(qo
     """By an idle device, and by one that goes on publishing into nothing."""
     proxy = Proxy(broker.port)
     try:
+        begun = time.monotonic()
         run = start(iotix, write, proxy.address, qos=qos, interval=interval)
         run.wait_for("5 of 5 connected")
-        time.sleep(0.5)
         proxy.hold()
-        silent = time.monotonic()
-        run.wait_for(r"keep-alive timed out", 2 * KEEP_ALIVE + 20)
-        noticed = time.monotonic() - silent
+        run.wait_for(r"keep-alive timed out", 2 * KEEP_ALIVE + 60)
+        noticed = time.monotonic() - begun
         wait_until(lambda: all(len(broker.connects()[f"dev-{i}"]) == 2 for i in range(5)), 20, run.describe)
         all_are_back(run)
         write("stop", "")
         run.expect(0)
     finally:
         proxy.close()
-    # An idle device last heard from the server when it connected; the library alone would take two keep-alives.
-    assert noticed > 1.5 * KEEP_ALIVE - 2, noticed
+    assert noticed >= 1.5 * KEEP_ALIVE, "a device last heard from the server when it connected, or later"
     found, counters = reasons(tmp_path)
     assert found == {"keep-alive timed out": 5} and counters["connection.lost"] == 5
     assert counters["connection.reconnected"] == 5
@@ -113,7 +111,7 @@ def test_a_link_that_breaks_and_comes_back(iotix, write, tmp_path):
     with namespace() as (name, _ours, theirs, address):
         broker = NamespaceBroker(tmp_path / "broker", name).run()
         try:
-            run = start(iotix, write, f"{address}:{broker.port}", interval=500, qos=1, connectTimeoutMs=1000)
+            run = start(iotix, write, f"{address}:{broker.port}", interval=500, qos=1, connectTimeoutMs=5000)
             run.wait_for("5 of 5 connected")
             before = len(run.err)
             ip("-n", name, "link", "set", theirs, "down")

@@ -51,19 +51,22 @@ def test_figures(million, tmp_path):
     assert found["devices"] == 300 and found["brokers"] == 1
     assert found["connect_seconds"] >= 0.9 and found["connected_at_most"] == 300
     assert found["messages"]["sent"] >= 600 and found["messages"]["lost"] == 0
-    assert found["bytes_per_device"]["sum"] > 0 and found["messages_per_second"] > 100
+    # What the kernel needs is that of the whole host, on which other tests come and go: here, only whether it is told.
+    memory = found["bytes_per_device"]
+    assert abs(memory["sum"] - memory["iotix"] - memory["kernel"] - memory["brokers"]) <= 2 and "of_the_host" in memory
+    assert found["messages_per_second"] > 100
     assert "all connected after" in output and "lateness p99" in output
     assert settings() == before and not marked(script.mark)
 
 
 def test_it_ends_by_itself_and_keeps_what_was_measured(million, tmp_path):
-    """The deadline leaves 100 s to the end of the run: here, 6 s to the run itself."""
-    script = million("--devices", 200, "--connects", 10, "--deadline", 106)
+    """The deadline leaves 100 s to the end of the run: here, 12 s to the run itself."""
+    script = million("--devices", 200, "--connects", 10, "--deadline", 112)
     output = script.communicate(timeout=100)[0]
     assert script.returncode == 1, output
     found = json.loads((tmp_path / "million.json").read_text())
-    assert found["connect_seconds"] is None and 10 <= found["connected_at_most"] < 150
-    assert "not done within 106 s: interrupted" in found["notes"][-1]
+    assert found["connect_seconds"] is None and 1 <= found["connected_at_most"] < 150
+    assert "not done within 112 s: interrupted" in found["notes"][-1]
     assert not marked(script.mark)
 
 

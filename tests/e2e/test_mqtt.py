@@ -152,7 +152,12 @@ def test_broker_of_the_model_stays_unless_forced(start_broker, observe, iotix, w
 def test_max_connections_of_the_broker_are_counted_as_refusals(start_broker, observe, iotix, write):
     broker = start_broker(max_connections=6)
     write("probe.json", model(counter(100)))
-    file = write("fleet.lua", scenario(10, 't:sleep "200ms"').replace('timeout = "30s"', 'timeout = "1s"'))
+    refused = """t:wait_until(function()
+    return t:metric("connect.refused").count + t:metric("connect.failed").count >= 3 and fleet:count "connected" >= 6
+  end, "30s", "the others to fail")
+  fleet:wait"""
+    text = scenario(10, 't:sleep "200ms"').replace("fleet:wait", refused).replace('timeout = "30s"', 'timeout = "300ms"')
+    file = write("fleet.lua", text)
     run = iotix("run", file, "--broker", broker.address)
     assert run.code in (99, 107), run.describe()
     accepted = figure(run, "accepted")
