@@ -102,25 +102,13 @@ bool ix_fleet_is_full(const struct ix_fleet *fleet)
     return fleet->group_count >= IX_SEGMENT_GROUPS - 1; /* one set is for removed ones */
 }
 
-int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config, struct ix_error *err)
+/* What workers get to know of the group. */
+static void make_spec(struct ix_record *record, const struct ix_group_config *config, const char *pattern)
 {
-    if (ix_fleet_is_full(fleet))
-        return ix_fail(err, -ENOSPC,
-                       "at most %d groups can be at work at once; put the devices into fewer groups",
-                       IX_SEGMENT_GROUPS - 1);
-    const char *pattern = config->id_pattern ? config->id_pattern : "{groupId}-{index}";
-    struct group *g = ix_calloc(1, sizeof *g);
-    g->id = ix_strdup(config->id);
-    g->key = ix_hash64(config->id, strlen(config->id));
-    g->count = config->count;
-    g->model_id = ix_strdup(config->model_id);
-    g->model_hash = config->model_hash;
-    g->tags = ix_strdup(config->tags);
-    memset(g->place, 0xff, sizeof g->place);
-    struct ix_group_spec *spec = &g->spec.spec;
-    g->spec.kind = IX_RECORD_SPEC;
-    g->spec.group = ix_strdup(config->id);
-    g->spec.subkey = ix_strdup("");
+    struct ix_group_spec *spec = &record->spec;
+    record->kind = IX_RECORD_SPEC;
+    record->group = ix_strdup(config->id);
+    record->subkey = ix_strdup("");
     spec->id_pattern = ix_strdup(pattern);
     spec->count = config->count;
     spec->model = ix_strdup(config->model_text);
@@ -134,13 +122,26 @@ int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config
                config->sources->count * sizeof *spec->sources.items);
         spec->sources.count = config->sources->count;
     }
+    spec->tags = ix_strdup(config->tags);
+    spec->label = config->label ? ix_strdup(config->label) : NULL;
+    spec->names_base = config->names ? config->names_base : config->count;
+}
+
+static struct group *make_group(const struct ix_group_config *config, const char *pattern)
+{
+    struct group *g = ix_calloc(1, sizeof *g);
+    g->id = ix_strdup(config->id);
+    g->key = ix_hash64(config->id, strlen(config->id));
+    g->count = config->count;
+    g->model_id = ix_strdup(config->model_id);
+    g->model_hash = config->model_hash;
+    g->tags = ix_strdup(config->tags);
+    memset(g->place, 0xff, sizeof g->place);
+    make_spec(&g->spec, config, pattern);
     g->device_memory = config->device_memory;
     g->broker_is_here = config->broker_is_here;
     g->broker_is_embedded = config->broker_is_embedded;
-    spec->tags = ix_strdup(config->tags);
-    spec->label = config->label ? ix_strdup(config->label) : NULL;
     g->is_hidden = config->is_hidden;
-    spec->names_base = config->names ? config->names_base : config->count;
     ix_buf_init(&g->names, RECORD_MAX);
     if (config->names)
         ix_buf_str(&g->names, config->names);
@@ -149,6 +150,17 @@ int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config
         memcpy(g->gone, config->gone, config->gone_count * sizeof *g->gone);
         g->gone_count = config->gone_count;
     }
+    return g;
+}
+
+int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config, struct ix_error *err)
+{
+    if (ix_fleet_is_full(fleet))
+        return ix_fail(err, -ENOSPC,
+                       "at most %d groups can be at work at once; put the devices into fewer groups",
+                       IX_SEGMENT_GROUPS - 1);
+    const char *pattern = config->id_pattern ? config->id_pattern : "{groupId}-{index}";
+    struct group *g = make_group(config, pattern);
     int code = ix_id_pattern_compile(&g->pattern, pattern, config->id, err);
     if (code == 0)
         code = check_collisions(fleet, g, pattern, err);

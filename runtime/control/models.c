@@ -144,8 +144,8 @@ static int not_found(struct places *p, const char *id, struct ix_error *err)
     for (size_t i = 0; i < p->count; i++)
         ix_buf_printf(&looked, "%s%s", i ? ", " : "", p->folders[i]);
     ix_suggest_put(suggestion, sizeof suggestion, id, (const char *const *)p->ids, p->id_count);
-    int code = ix_fail(err, -ENOENT, "there is no model \"%s\"%s. Looked in %s and in the binary", id,
-                       suggestion, ix_buf_cstr(&looked));
+    int code = ix_fail(err, -ENOENT, "there is no model \"%s\" in %s or in the binary%s", id,
+                       ix_buf_cstr(&looked), suggestion);
     ix_buf_deinit(&looked);
     return code;
 }
