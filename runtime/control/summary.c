@@ -146,7 +146,11 @@ static void put_check(struct ix_page *page, const struct ix_check *check)
     }
     uint64_t all = check->passes + check->fails;
     if (all > 1 || check->fails) {
-        ix_page_pad(out, start, SAID_COLUMN);
+        enum { SAID_WIDTH = 32 }; /* "0 of 1, first failed at 10.5 s" */
+        if (ix_page_columns(out->data + start, out->len - start) + SAID_WIDTH + 5 > IX_PAGE_WIDTH)
+            ix_buf_str(out, "\n      ");
+        else
+            ix_page_pad(out, start, SAID_COLUMN);
         ix_units_put_count(out, check->passes);
         ix_buf_str(out, " of ");
         ix_units_put_count(out, all);

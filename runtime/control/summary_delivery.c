@@ -54,7 +54,7 @@ static void put_row(struct ix_page *page, const char *name, const json_t *line)
     ix_buf_str(page->out, "  ");
     size_t start = page->out->len;
     ix_page_user_text(page->out, name);
-    ix_page_pad(page->out, start, 19);
+    ix_page_pad_or_break(page->out, start, 19);
     for (size_t i = 0; i < IX_ARRAY_LEN(columns); i++)
         ix_page_count_right(page->out, figure(line, columns[i]), 12);
     ix_buf_char(page->out, '\n');

@@ -46,7 +46,7 @@ static void put_states(struct ix_page *page, const char *name, const struct ix_t
     ix_buf_str(out, "  ");
     size_t start = out->len;
     ix_page_user_text(out, name);
-    ix_page_pad(out, start, 16);
+    ix_page_pad_or_break(out, start, 16);
     ix_page_count_right(out, totals->count, 11);
     ix_page_count_right(out, positive(totals->connected), 11);
     ix_buf_str(out, "   ");

@@ -49,6 +49,17 @@ void ix_page_pad(struct ix_buf *out, size_t start, size_t column)
     while (++have < column);
 }
 
+void ix_page_pad_or_break(struct ix_buf *out, size_t start, size_t column)
+{
+    if (ix_page_columns(out->data + start, out->len - start) < column) {
+        ix_page_pad(out, start, column);
+        return;
+    }
+    ix_buf_str(out, "\n  "); /* the margin that was before `start` */
+    start = out->len;
+    ix_page_pad(out, start, column);
+}
+
 /* Right-aligned in `width` columns. */
 void ix_page_right(struct ix_buf *out, const struct ix_buf *cell, size_t width)
 {

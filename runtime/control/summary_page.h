@@ -30,6 +30,8 @@ void ix_page_user_text(struct ix_buf *out, const char *text);
 size_t ix_page_columns(const char *text, size_t len);
 /* At least one space, up to `column` columns behind `start` of the buffer. */
 void ix_page_pad(struct ix_buf *out, size_t start, size_t column);
+/* The same, but a text that is too long for the column gets a line of its own, so that figures stay below each other. */
+void ix_page_pad_or_break(struct ix_buf *out, size_t start, size_t column);
 /* Right-aligned in `width` columns. */
 void ix_page_right(struct ix_buf *out, const struct ix_buf *cell, size_t width);
 void ix_page_count_right(struct ix_buf *out, uint64_t count, size_t width);

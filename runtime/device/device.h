@@ -60,6 +60,8 @@ int ix_device_set(struct ix_device *d, const char *attribute, const char *change
 void ix_device_disconnect(struct ix_device *d, enum ix_drop_mode mode, uint64_t reconnect_delay_ns);
 /* Stops for good, with an error that is shown in its row (reason) and logged: for script errors. */
 void ix_device_fail(struct ix_device *d, const char *reason);
+/* What it is about to fail by was logged already, by whoever knows more of it: ix_device_fail will not repeat it. */
+void ix_device_was_told(struct ix_device *d);
 
 /* Renders a template's scope for this device (id buffer valid until the next call in this process). */
 struct ix_template_scope ix_device_scope(struct ix_device *d, uint64_t instant_ns);

@@ -235,8 +235,9 @@ struct ix_engine {
 
     struct ix_device *chunks[IX_SEGMENT_ROWS / IX_SLOT_CHUNK]; /* slot n belongs to row n */
     struct ix_sampling
-        died_in;        /* what a script of the predecessor was asked for last, if it never answered */
-    uint32_t inherited; /* rows of a predecessor: [0, inherited) */
+        died_in; /* what a script of the predecessor was asked for last, if it never answered */
+    const struct ix_device *told; /* its error was logged: ix_device_fail need not */
+    uint32_t inherited;           /* rows of a predecessor: [0, inherited) */
     uint32_t *free_rows;
     uint32_t free_count;
 

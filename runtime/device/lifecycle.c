@@ -352,12 +352,21 @@ void ix_device_disconnect(struct ix_device *d, enum ix_drop_mode mode, uint64_t 
     ix_device_rearm(d);
 }
 
+void ix_device_was_told(struct ix_device *d)
+{
+    d->group->engine->told = d;
+}
+
 void ix_device_fail(struct ix_device *d, const char *reason)
 {
+    struct ix_engine *engine = d->group->engine;
+    bool was_told = engine->told == d;
+    engine->told = NULL;
     if (d->stage == IX_S_IDLE)
         return;
     d->row->reason = ix_group_metrics_reason(d->group->metrics, reason);
     d->row->errors++;
-    ix_log_repeat(IX_LOG_ERROR, d->group->title, reason);
+    if (!was_told)
+        ix_log_repeat(IX_LOG_ERROR, d->group->title, reason);
     ix_device_end_in_error(d, reason);
 }

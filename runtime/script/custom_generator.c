@@ -138,8 +138,9 @@ static int custom_open_device(const struct ix_generator *g, struct ix_device *de
     handle->instances--;
     free(instance);
     ix_script_count_error(custom->script, device);
-    if (config->device_error)
-        config->device_error(config->context, ix_device_group_id(device), ix_device_index(device), err->text);
+    if (config->device_error && config->device_error(config->context, ix_device_group_id(device),
+                                                     ix_device_index(device), err->text) == IX_ERROR_TOLD)
+        ix_device_was_told(device);
     return -EINVAL;
 }
 

@@ -11,6 +11,7 @@ struct ix_script_failure {
     struct ix_script_failure *next;
     struct ix_engine *engine;
     struct ix_device_ref ref;
+    bool told;
     char reason[REASON_MAX];
 };
 
@@ -178,18 +179,21 @@ static void run_failures(struct ix_wheel_entry *entry, uint64_t now_ns)
         struct ix_script_failure *failure = script->failures;
         script->failures = failure->next;
         struct ix_device *d = ix_device_deref(failure->engine, failure->ref);
+        if (d && failure->told)
+            ix_device_was_told(d);
         if (d)
             ix_device_fail(d, failure->reason);
         free(failure);
     }
 }
 
-static void fail_later(struct ix_device_handle *handle, const char *text)
+static void fail_later(struct ix_device_handle *handle, const char *text, bool told)
 {
     struct ix_script *script = handle->script;
     struct ix_script_failure *failure = ix_calloc(1, sizeof *failure), **end = &script->failures;
     failure->engine = handle->engine;
     failure->ref = handle->ref;
+    failure->told = told;
     /* The reason is short: the file's name without its folders, and the first line. */
     size_t line = strcspn(text, "\n"), place = strcspn(text, ":");
     for (size_t i = 0; i < place && i < line; i++) {
@@ -216,18 +220,18 @@ void ix_handle_report(struct ix_device_handle *handle, const char *text)
     struct ix_device *d = ix_handle_device(handle);
     if (handle->failed)
         return;
-    bool ends_run = false;
+    enum ix_error_fate fate = IX_ERROR_TOLD;
     if (d) {
         ix_script_count_error(handle->script, d);
         if (config->device_error)
-            ends_run = config->device_error(config->context, ix_device_group_id(d), ix_device_index(d), text);
+            fate = config->device_error(config->context, ix_device_group_id(d), ix_device_index(d), text);
         else
             ix_log(IX_LOG_ERROR, "device %llu of group \"%s\": %s", (unsigned long long)ix_device_index(d),
                    ix_device_group_id(d), text);
     }
     handle->failed = true;
-    if (!ends_run)
-        fail_later(handle, text);
+    if (fate != IX_ERROR_ENDS_RUN)
+        fail_later(handle, text, fate == IX_ERROR_TOLD);
 }
 
 void ix_script_count_error(struct ix_script *script, const struct ix_device *d)

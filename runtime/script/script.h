@@ -22,6 +22,12 @@ enum ix_script_role {
     IX_ROLE_TOOL,       /* `iotix lua`: modules and tasks, nothing running */
 };
 
+enum ix_error_fate {
+    IX_ERROR_UNTOLD,  /* too many at once: a line of the group says why its devices ended, and how many did */
+    IX_ERROR_TOLD,    /* logged, with its traceback: nothing more is to be said */
+    IX_ERROR_ENDS_RUN /* and its device is left alone */
+};
+
 struct ix_script_config {
     enum ix_script_role role;
     struct ix_loop *loop;
@@ -33,10 +39,10 @@ struct ix_script_config {
     size_t memory_limit;            /* bytes that the state may hold; 0: 1 GiB */
     const char *const *allowed_env; /* names that ${env.NAME} may use in device:render */
     size_t allowed_env_count;
-    /* An error in a behaviour, timer or generator of a device, already counted, with its traceback; who is
-     * told logs it. true = the run ends, false = the device ends in error on the loop's next turn (done
-     * here). Worker only; NULL: it is logged, and the device ends. */
-    bool (*device_error)(void *context, const char *group, uint64_t index, const char *message);
+    /* An error in a behaviour, timer or generator of a device, already counted, with its traceback. Unless the run
+     * ends, the device ends in error on the loop's next turn (done here). Worker only; NULL: it is logged, and the
+     * device ends. */
+    enum ix_error_fate (*device_error)(void *context, const char *group, uint64_t index, const char *message);
     /* t:event and the like from worker scripts, as JSON; NULL: dropped. */
     void (*event)(void *context, const char *name, const char *json);
     void *context;

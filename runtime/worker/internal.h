@@ -69,7 +69,8 @@ void ix_worker_send_fatal(struct ix_worker *w, const struct ix_error *err);
 void ix_worker_tell_log(void *context, enum ix_log_level level, const char *line);
 void ix_worker_tell_repeat(void *context, enum ix_log_level level, const char *group, const char *reason,
                            uint64_t times);
-bool ix_worker_tell_device_error(void *context, const char *group, uint64_t index, const char *message);
+enum ix_error_fate ix_worker_tell_device_error(void *context, const char *group, uint64_t index,
+                                               const char *message);
 void ix_worker_tell_record_failed(void *context, const char *group, const struct ix_error *err);
 void ix_worker_tell_event(void *context, const char *name, const char *json);
 

@@ -68,19 +68,20 @@ void ix_worker_tell_repeat(void *context, enum ix_log_level level, const char *g
     ix_buf_deinit(&frame);
 }
 
-bool ix_worker_tell_device_error(void *context, const char *group, uint64_t index, const char *message)
+enum ix_error_fate ix_worker_tell_device_error(void *context, const char *group, uint64_t index,
+                                               const char *message)
 {
     struct ix_worker *w = context;
-    if (w->failures++ < FAILURES_PER_S) {
-        struct ix_buf frame;
-        ix_buf_init(&frame, EVENT_MAX);
-        ix_pack_str(&frame, group);
-        ix_pack_u64(&frame, index);
-        ix_pack_str(&frame, message);
-        ix_worker_send_buffer(w, IX_UP_FAILURE, &frame);
-        ix_buf_deinit(&frame);
-    }
-    return false; /* the device stops; whether the run does is the controller's decision */
+    if (w->failures++ >= FAILURES_PER_S)
+        return IX_ERROR_UNTOLD;
+    struct ix_buf frame;
+    ix_buf_init(&frame, EVENT_MAX);
+    ix_pack_str(&frame, group);
+    ix_pack_u64(&frame, index);
+    ix_pack_str(&frame, message);
+    ix_worker_send_buffer(w, IX_UP_FAILURE, &frame);
+    ix_buf_deinit(&frame);
+    return IX_ERROR_TOLD; /* the device stops; whether the run does is the controller's decision */
 }
 
 void ix_worker_tell_record_failed(void *context, const char *group, const struct ix_error *err)

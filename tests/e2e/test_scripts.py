@@ -81,6 +81,7 @@ def test_an_error_in_a_generator_stops_its_device(run, write):
     ended = run(generator(), CHECKS, texts=[
         r'device "?dev-1"?', r"broken\.lua:4: attempt to index", r"(?s)traceback.*broken\.lua:10"])
     assert len(re.findall(r"traceback", ended.err)) == 1, "once is enough"
+    assert len(re.findall(r"error: ", ended.err)) == 1, "the group need not say again what its device said"
     counts = run.counts()
     assert counts["dev-1"] == 3 and min(counts[f"dev-{i}"] for i in (0, 2, 3)) >= 7
     assert run.report["totals"]["counters"]["script.errors"] == 1

@@ -17,7 +17,7 @@ static struct {
     char event[512];
     char told[4096]; /* device_error */
     unsigned tellings;
-    bool ends_run;
+    enum ix_error_fate fate;
 } test;
 
 static void keep_log(void *context, enum ix_log_level level, const char *line)
@@ -27,12 +27,13 @@ static void keep_log(void *context, enum ix_log_level level, const char *line)
     snprintf(test.log + len, sizeof test.log - len, "%s\n", line);
 }
 
-static bool on_device_error(void *context, const char *group, uint64_t index, const char *message)
+static enum ix_error_fate on_device_error(void *context, const char *group, uint64_t index,
+                                          const char *message)
 {
     (void)context;
     test.tellings++;
     snprintf(test.told, sizeof test.told, "%s %d %s", group, (int)index, message);
-    return test.ends_run;
+    return test.fate;
 }
 
 static void on_event(void *context, const char *name, const char *json)
@@ -274,10 +275,28 @@ static void error_in_a_generator_ends_its_device_only(void **state)
     check_ledger("g");
 }
 
+static void what_was_told_is_not_logged_again(void **state)
+{
+    (void)state;
+    test.fate = IX_ERROR_TOLD;
+    write_file("generators/bad.lua",
+               "return function(_, device)\n"
+               "  if device.index == 2 then error('cannot open') end\n"
+               "  return function(tick) assert(device.index == 0, 'no value') return 1 end\n"
+               "end\n");
+    add_group("g", 3, MODEL(CUSTOM("number", "bad")));
+    launch("g", 0, "0");
+    run_until(5 * S);
+    assert_number(in_status("g", IX_D_ERROR), 2);
+    assert_number(test.tellings, 2);
+    assert_null(strstr(test.log, "bad.lua"));
+    assert_non_null(strstr(metrics("g")->reasons[0].text, "bad.lua:"));
+}
+
 static void policy_may_end_the_run_instead(void **state)
 {
     (void)state;
-    test.ends_run = true;
+    test.fate = IX_ERROR_ENDS_RUN;
     write_file("generators/nan.lua", "return function() return function()\n  return 0 / 0\nend end");
     add_group("g", 1, MODEL(CUSTOM("number", "nan")));
     launch("g", 0, "0");
@@ -685,6 +704,7 @@ int main(void)
         TEST(values_of_generators_take_the_type_of_their_attribute),
         TEST(draws_of_a_generator_depend_on_device_and_tick_only),
         TEST(error_in_a_generator_ends_its_device_only),
+        TEST(what_was_told_is_not_logged_again),
         TEST(policy_may_end_the_run_instead),
         TEST(faulty_handlers_are_refused_with_their_place),
         TEST(generators_only_give_values),
