@@ -166,6 +166,7 @@ static bool repeat(struct given *given, int argc, char **argv, int *status)
     const json_t *command = json_object_get(given->replay, "command");
     const char *path = json_string_value(json_object_get(given->replay, "path"));
     const char *seed = json_string_value(json_object_get(given->replay, "seed"));
+    const char *version = json_string_value(json_object_get(given->replay, "iotix"));
     if (given->replay && (!seed || (!path && !given->argument_count)))
         ix_fail(&err, -EPROTO, "it names no seed, or no scenario file");
     else if (given->replay && !given->argument_count && strncmp(path, BENCH, strlen(BENCH)) == 0 &&
@@ -194,7 +195,15 @@ static bool repeat(struct given *given, int argc, char **argv, int *status)
         given->words[n++] = ix_strdup(path);
     for (int k = 1; k < argc; k++)
         given->words[n++] = ix_strdup(argv[k]);
-    return read_words(given, (int)n, given->words, status);
+    if (read_words(given, (int)n, given->words, status))
+        return true;
+    if (*status == IX_EXIT_CONFIGURATION)
+        fprintf(stderr,
+                "iotix run: the options are those of the run that is repeated, and yours behind them; it was "
+                "run by "
+                "iotix %s, this is " IX_VERSION ". To repeat it without them: iotix run FILE --seed %s\n",
+                version ? version : "of an unknown version", seed);
+    return false;
 }
 
 static int check(struct given *given, struct ix_error *err)

@@ -246,9 +246,15 @@ int ix_journal_reader_open(struct ix_journal_reader *reader, const char *path, s
         return ix_fail(err, -errno, "can't read \"%s\": %s", path, strerror(errno));
     if (fstat(fileno(reader->stream), &info) < 0 || !S_ISREG(info.st_mode) ||
         fread(magic, 1, MAGIC_LEN, reader->stream) != MAGIC_LEN || memcmp(magic, MAGIC, MAGIC_LEN) != 0) {
+        int first = fseek(reader->stream, 0, SEEK_SET) == 0 ? fgetc(reader->stream) : EOF;
         fclose(reader->stream);
         reader->stream = NULL;
-        return ix_fail(err, -EPROTO, "\"%s\" is no journal of a run, or one of another version of iotix",
+        return ix_fail(err, -EPROTO,
+                       first == EOF ? "\"%s\" is no journal of a run: it is empty"
+                       : first == '{'
+                           ? "\"%s\" is no journal of a run, but JSON: reports are made from journals; "
+                             "iotix report lists the runs that have one"
+                           : "\"%s\" is no journal of a run, or one of another version of iotix",
                        path);
     }
     reader->size = (uint64_t)info.st_size;

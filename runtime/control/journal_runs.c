@@ -171,8 +171,18 @@ int ix_run_find(const char *data_dir, const char *name, char **path, struct ix_e
     struct ix_run_list list;
     if (strcmp(name, "last") != 0 && stat(name, &info) == 0) {
         *path = S_ISDIR(info.st_mode) ? ix_asprintf("%s/journal", name) : ix_strdup(name);
-        return 0;
+        if (!S_ISDIR(info.st_mode) || stat(*path, &info) == 0 || errno != ENOENT)
+            return 0;
+        free(*path);
+        *path = NULL;
+        return ix_fail(
+            err, -ENOENT,
+            "the folder \"%s\" is not that of a run: there is no journal in it; `iotix report` lists "
+            "the runs",
+            name);
     }
+    if (strchr(name, '/') && errno != ENOENT)
+        return ix_fail(err, -errno, "can't look at \"%s\": %s", name, strerror(errno));
     int code = ix_run_list_open(data_dir, &list, err);
     if (code == 0)
         code = find_in(&list, data_dir, name, path, err);

@@ -13,10 +13,14 @@ static bool is_json(const char *path)
 {
     FILE *file = fopen(path, "re");
     int c = file ? fgetc(file) : EOF;
+    while (c == ' ' || c == '\n' || c == '\r' || c == '\t')
+        c = fgetc(file);
     if (file)
         fclose(file);
     return c == '{';
 }
+
+#define FORMAT_VERSION 1
 
 static json_t *from_report(const char *path, struct ix_error *err)
 {
@@ -25,11 +29,22 @@ static json_t *from_report(const char *path, struct ix_error *err)
     json_t *run = json_incref(json_object_get(report, "run"));
     const char *format = json_string_value(json_object_get(report, "format"));
     if (!report)
-        ix_fail(err, -EPROTO, "\"%s\" is no JSON report: line %d: %s", path, why.line, why.text);
+        ix_fail(
+            err, -EPROTO,
+            "\"%s\" is no whole JSON report: line %d: %s; if it was cut off, repeat the run by its journal: "
+            "iotix report lists the runs",
+            path, why.line, why.text);
     else if (!format || strcmp(format, "iotix.result") != 0 || !json_is_object(run))
         ix_fail(err, -EPROTO, "\"%s\" is no report of a run: `iotix run --out json=FILE` writes one", path);
     else
         json_object_set(run, "iotix", json_object_get(report, "iotix"));
+    json_int_t version = json_integer_value(json_object_get(report, "formatVersion"));
+    if (version > FORMAT_VERSION)
+        ix_log(
+            IX_LOG_WARN,
+            "\"%s\" was written by a later version of iotix (format %lld, this one knows %d): what it says "
+            "of its run may be understood in part only",
+            path, (long long)version, FORMAT_VERSION);
     bool good = format && strcmp(format, "iotix.result") == 0 && json_is_object(run);
     json_decref(report);
     if (good)
@@ -79,7 +94,9 @@ static char *dump(const json_t *value)
 static void compare_values(struct ix_result *result, const char *kind, const char *name, const json_t *was,
                            const json_t *is)
 {
-    if (!was || json_equal(was, is))
+    bool same_number = json_is_number(was) && json_is_number(is) &&
+                       json_number_value(was) == json_number_value(is); /* 1000, or 1000.0 */
+    if (!was || same_number || json_equal(was, is))
         return;
     char *before = dump(was), *now = dump(is);
     note(result, ix_asprintf("%s%s was %.200s, is %.200s", kind, name, before, now));

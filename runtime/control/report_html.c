@@ -79,6 +79,37 @@ static void put_validity(const struct ix_result *result, struct ix_buf *out)
     ix_buf_str(out, "</ul></div>\n");
 }
 
+/* "1 of 2 checks and 1 of 4 thresholds failed": what the verdict rests on. */
+static void put_reason(const struct ix_result *result, struct ix_buf *out)
+{
+    size_t count, failed[2] = {0, 0};
+    const struct ix_threshold *thresholds = ix_thresholds_list(result->thresholds, &count);
+    size_t all[2] = {result->checks.count, count};
+    static const char *const names[2][2] = {{"check", "checks"}, {"threshold", "thresholds"}};
+    for (size_t i = 0; i < all[0]; i++)
+        failed[0] += result->checks.items[i].fails > 0;
+    for (size_t i = 0; i < all[1]; i++)
+        failed[1] += !(thresholds[i].evaluated && thresholds[i].passed);
+    bool bad = failed[0] || failed[1], any = false;
+    if (!all[0] && !all[1])
+        return;
+    ix_buf_printf(out, "<p class=\"reason %s\">", bad ? "bad" : "good");
+    for (size_t i = 0; i < 2; i++) {
+        if (!(bad ? failed[i] : all[i]))
+            continue;
+        ix_buf_str(out, any ? " and " : "");
+        if (bad || all[i] > 1)
+            ix_units_put_count(out, bad ? failed[i] : all[i]);
+        if (bad)
+            ix_buf_str(out, " of ");
+        if (bad)
+            ix_units_put_count(out, all[i]);
+        ix_buf_printf(out, "%s%s", bad || all[i] > 1 ? " " : "the ", names[i][all[i] != 1]);
+        any = true;
+    }
+    ix_buf_str(out, bad ? " failed</p>\n" : " passed</p>\n");
+}
+
 /* ---- tiles ---- */
 
 static void open_tile(struct ix_buf *out)
@@ -104,7 +135,9 @@ static void put_time_tile(struct ix_buf *out, const struct ix_histogram *h, doub
         return;
     open_tile(out);
     ix_units_put_duration(out, ix_histogram_quantile(h, q));
-    close_tile(out, name);
+    ix_buf_printf(out, "</b><span>%s of %s", name, (double)h->count * (1 - q) < 1 - 1e-9 ? "only " : "");
+    ix_units_put_count(out, h->count);
+    ix_buf_str(out, h->count == 1 ? " sample</span></div>" : " samples</span></div>");
 }
 
 static void put_tiles(const struct ix_result *result, struct ix_buf *out)
@@ -123,6 +156,8 @@ static void put_tiles(const struct ix_result *result, struct ix_buf *out)
             ix_buf_printf(out, "%.4g %%", share);
         close_tile(out, "acknowledged");
     }
+    if (result->final.observed && c[IX_C_D_SENT])
+        put_count_tile(out, c[IX_C_D_DELIVERED], "delivered to an observer");
     put_time_tile(out, &all->trends[IX_T_RESPONSE], 0.95, "latency p95");
     put_time_tile(out, &all->trends[IX_T_LATENESS], 0.99, "lateness p99");
     open_tile(out);
@@ -190,6 +225,20 @@ static void put_checks(const struct ix_result *result, struct ix_buf *out)
     ix_buf_str(out, "</tbody></table></div>\n");
 }
 
+static void put_threshold(const struct ix_threshold *t, struct ix_buf *out)
+{
+    ix_buf_str(out, "<tr>");
+    put_badge(out, t->evaluated && t->passed);
+    ix_buf_str(out, "<td class=\"name\">");
+    ix_report_escape(out, t->metric);
+    put_tags(out, t->tags);
+    ix_buf_str(out, "</td><td class=\"name\"><code>");
+    ix_report_escape(out, t->text);
+    ix_buf_str(out, "</code></td><td class=\"name\">");
+    ix_report_escape(out, t->evaluated ? t->reason : "not evaluated");
+    ix_buf_str(out, "</td></tr>");
+}
+
 static void put_thresholds(const struct ix_result *result, struct ix_buf *out)
 {
     size_t count;
@@ -198,19 +247,10 @@ static void put_thresholds(const struct ix_result *result, struct ix_buf *out)
         return;
     ix_buf_str(out, "<h2>Thresholds</h2><div class=\"card\"><table><thead><tr><th>verdict</th><th>metric</th>"
                     "<th>threshold</th><th>measured</th></tr></thead><tbody>");
-    for (size_t i = 0; i < count; i++) {
-        const struct ix_threshold *t = &thresholds[i];
-        ix_buf_str(out, "<tr>");
-        put_badge(out, t->evaluated && t->passed);
-        ix_buf_str(out, "<td class=\"name\">");
-        ix_report_escape(out, t->metric);
-        put_tags(out, t->tags);
-        ix_buf_str(out, "</td><td class=\"name\"><code>");
-        ix_report_escape(out, t->text);
-        ix_buf_str(out, "</code></td><td class=\"name\">");
-        ix_report_escape(out, t->evaluated ? t->reason : "not evaluated");
-        ix_buf_str(out, "</td></tr>");
-    }
+    for (int failed = 1; failed >= 0; failed--)
+        for (size_t i = 0; i < count; i++)
+            if ((thresholds[i].evaluated && thresholds[i].passed) != failed)
+                put_threshold(&thresholds[i], out);
     ix_buf_str(out, "</tbody></table></div>\n");
 }
 
@@ -223,6 +263,7 @@ void ix_report_html(const struct ix_result *result, struct ix_buf *out)
     ix_buf_printf(out, ": %s \xc2\xb7 iotix</title>\n<style>\n%s</style></head><body><main>\n",
                   result->outcome, ix_html_style);
     put_header(result, out);
+    put_reason(result, out);
     put_error(result, out);
     put_validity(result, out);
     put_tiles(result, out);

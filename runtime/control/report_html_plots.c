@@ -56,6 +56,28 @@ VALUE_OF(service_p99)
 VALUE_OF(lateness_p99)
 VALUE_OF(lateness_max)
 
+/* Without an observer nothing was seen, which is not 0. */
+#define DELIVERY_RATE_OF(name)                                               \
+    static double d_##name##_of(const struct ix_point *p)                    \
+    {                                                                        \
+        return p->delivery.observed ? per_second(p->delivery.name, p) : NAN; \
+    }
+#define DELIVERY_VALUE_OF(name)                                       \
+    static double d_##name##_of(const struct ix_point *p)             \
+    {                                                                 \
+        return p->delivery.observed ? (double)p->delivery.name : NAN; \
+    }
+DELIVERY_RATE_OF(sent)
+DELIVERY_RATE_OF(delivered)
+DELIVERY_RATE_OF(lost)
+DELIVERY_RATE_OF(duplicated)
+DELIVERY_RATE_OF(reordered)
+DELIVERY_RATE_OF(corrupt)
+DELIVERY_VALUE_OF(p50)
+DELIVERY_VALUE_OF(p95)
+DELIVERY_VALUE_OF(p99)
+DELIVERY_VALUE_OF(max)
+
 static double busy_of(const struct ix_point *p)
 {
     return p->busy * 100;
@@ -153,6 +175,31 @@ static void put_states(const struct columns *columns, struct ix_buf *out)
         free((double *)curves[c].y);
 }
 
+static void put_delivery(const struct columns *columns, struct ix_buf *out)
+{
+    static const struct wanted messages[] = {{"sent", "c-grey", d_sent_of, false},
+                                             {"delivered", "c-green", d_delivered_of, true},
+                                             {"lost", "c-red", d_lost_of, false},
+                                             {"duplicated", "c-purple", d_duplicated_of, false},
+                                             {"reordered", "c-orange", d_reordered_of, false},
+                                             {"corrupt", "c-amber", d_corrupt_of, false}};
+    static const struct wanted latency[] = {{"max", "c-grey", d_max_of, false},
+                                            {"p99", "c-purple", d_p99_of, false},
+                                            {"p95", "c-blue", d_p95_of, false},
+                                            {"p50", "c-teal", d_p50_of, false}};
+    put_plot(columns,
+             (struct ix_plot){.title = "Delivery per second",
+                              .note = "what observers saw; what is lost is known at the end",
+                              .unit = IX_PLOT_PER_SECOND},
+             messages, IX_ARRAY_LEN(messages), out);
+    put_plot(columns,
+             (struct ix_plot){.title = "Delivery latency",
+                              .note = "due instant to arrival at an observer, logarithmic",
+                              .unit = IX_PLOT_MS,
+                              .logarithmic = true},
+             latency, IX_ARRAY_LEN(latency), out);
+}
+
 static void put_all(const struct columns *columns, struct ix_buf *out)
 {
     static const struct wanted messages[] = {{"scheduled", "c-grey", scheduled_of, false},
@@ -183,6 +230,7 @@ static void put_all(const struct columns *columns, struct ix_buf *out)
                  .unit = IX_PLOT_MS,
                  .logarithmic = true},
              latency, IX_ARRAY_LEN(latency), out);
+    put_delivery(columns, out);
     put_plot(columns, (struct ix_plot){.title = "Connections per second", .unit = IX_PLOT_PER_SECOND},
              connects, IX_ARRAY_LEN(connects), out);
     put_plot(columns,

@@ -92,6 +92,36 @@ def test_a_run_that_is_not_there(iotix, tmp_path):
     iotix("report", "last", "--out", "jsn=x").expect(104, "json")
 
 
+def test_odd_things_to_report_on_or_to_repeat_say_what_to_do(broker, iotix, write, tmp_path):
+    write("probe.json", model(counter(100)))
+    file = write("x.lua", scenario(devices=2, body='t:sleep "200ms"')).name
+    iotix("run", file, "--broker", broker.address, "--data-dir", "data", "--out", "json=r.json").expect(0)
+    whole = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    (tmp_path / "cut.json").write_text((tmp_path / "r.json").read_text(encoding="utf-8")[:1500])
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "folder").mkdir()
+    older = {**whole, "iotix": "0.0.9", "run": {**whole["run"], "command": ["--frobnicate=1"]}}
+    write("older.json", json.dumps(older))
+    later = {**whole, "formatVersion": 99}
+    later["run"]["settings"]["intervalMs"]["value"] = 1000  # the same as 1000.0
+    later["run"]["models"][0]["hash"] = "0" * 16
+    write("later.json", json.dumps(later))
+
+    def repeat(name):
+        return iotix("run", "--replay-of", name, "--data-dir", "data")
+
+    repeat("cut.json").expect(104, "no whole JSON report: line", "iotix report lists the runs")
+    repeat("older.json").expect(104, "unknown option --frobnicate", "it was run by iotix 0.0.9", "--seed")
+    warned = repeat("later.json").expect(0, "written by a later version", r"the hash of model probe-v1 was 0+, is")
+    assert "intervalMs" not in warned.err + warned.out
+    repeat("empty").expect(104, "it is empty")
+    repeat("gone.json").expect(104, "neither a run", "lists the runs")
+    for command in (("run", "--replay-of"), ("report",)):
+        iotix(*command, "folder", "--data-dir", "data").expect(104, "no journal in it", "lists the runs")
+    iotix("report", "r.json", "--data-dir", "data").expect(104, "but JSON: reports are made from journals")
+    iotix("report", "last", "--data-dir", "data", "--out", "json=/dev/full").expect(104, "No space left on device")
+
+
 TICKING = scenario(devices=20, body='for i = 1, 600 do t:sleep "50ms" t:log("at %d", i) t:check("up", true) end')
 
 
