@@ -36,6 +36,12 @@ static const struct ix_field validate_fields[] = {
 };
 TABLE(validate, .doc = "How to take the model.");
 
+static const struct ix_field history_fields[] = {
+    {"seconds", .accept = IX_A_INTEGER, .min = 1, .max = IX_SERVICE_HISTORY_S, .fallback = "900",
+     .doc = "How far back, in seconds."},
+};
+TABLE(history, .doc = "How much of the history.");
+
 /* ---- bodies ---- */
 
 static const struct ix_field device_fields[] = {
@@ -139,6 +145,10 @@ static const struct ix_operation operations[] = {
     {"GET", "/api/v1/stats", "getStats", "service", "Figures of the whole service",
      .doc = "Made once a second: asking more often costs nothing and shows nothing new.",
      .answers = {{200, "Stats", "The figures."}}, .permission = "stats:read", .handle = ix_get_stats},
+    {"GET", "/api/v1/stats/history", "getStatsHistory", "service", "The last minutes, second by second",
+     .doc = "What charts begin with. It is kept in memory, and starts anew with the service.",
+     .query = &history, .answers = {{200, "History", "One column per series."}}, .permission = "stats:read",
+     .handle = ix_get_history},
     {"GET", "/api/v1/events", "getEvents", "service", "What happens, as it happens",
      .doc = "Server-sent events: stats once a second; state, batched, when devices change; progress of "
             "starts, stops and "

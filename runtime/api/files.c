@@ -38,7 +38,10 @@ static bool takes_gzip(const char *accept)
 
 void ix_file_answer(struct ix_exchange *x, const struct ix_web_file *file)
 {
-    ix_exchange_set_header(x, "Cache-Control", "no-cache");
+    /* Addresses of assets have their build's hash in them; what is at "/" says which build. */
+    bool is_for_ever = strncmp(file->path, "/assets/", 8) == 0;
+    ix_exchange_set_header(x, "Cache-Control",
+                           is_for_ever ? "public, max-age=31536000, immutable" : "no-cache");
     ix_exchange_set_header(x, "ETag", file->etag);
     ix_exchange_set_header(x, "Content-Security-Policy", IX_WEB_CSP);
     ix_exchange_set_header(x, "X-Frame-Options", "DENY");

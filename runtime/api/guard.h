@@ -3,7 +3,9 @@
  *
  * DNS rebinding: a page's own name can be made to point here, so names in Host are believed only if they can't be
  * somebody's page: addresses, localhost, and names that the operator gave. CSRF: a request that a foreign page sent
- * carries that page's Origin, or Sec-Fetch-Site; programs send neither. */
+ * carries that page's Origin, or Sec-Fetch-Site; programs send neither.
+ * A link that somebody follows is neither: it brings them here, and its page learns nothing (router.c leaves
+ * Sec-Fetch-Site out then). */
 #ifndef IX_API_GUARD_H
 #define IX_API_GUARD_H
 

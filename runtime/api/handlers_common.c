@@ -18,6 +18,12 @@ void ix_get_stats(struct ix_call *call)
     ix_answer_json(call->exchange, 200, ix_service_stats(ix_api_of(call)->service));
 }
 
+void ix_get_history(struct ix_call *call)
+{
+    int64_t seconds = ix_call_integer(call->query, "seconds", IX_SERVICE_HISTORY_S);
+    ix_answer_json(call->exchange, 200, ix_service_history(ix_api_of(call)->service, (uint64_t)seconds));
+}
+
 void ix_get_events(struct ix_call *call)
 {
     ix_events_answer(ix_api_of(call)->events, call->exchange);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 const double ix_router_bounds_s[IX_ROUTER_BUCKETS] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
                                                       0.05,   0.1,   0.25,   0.5,   1,    10};
@@ -87,11 +88,21 @@ static void set_common_headers(struct ix_exchange *x)
     ix_exchange_set_header(x, "Cross-Origin-Resource-Policy", "same-origin");
 }
 
+/* A link that somebody followed from a page elsewhere: the answer is shown to them, and not to that page. */
+static bool is_visit(struct ix_exchange *x)
+{
+    const char *mode = ix_exchange_header(x, "Sec-Fetch-Mode"),
+               *dest = ix_exchange_header(x, "Sec-Fetch-Dest");
+    return strcmp(ix_exchange_method(x), "GET") == 0 && mode && strcasecmp(mode, "navigate") == 0 && dest &&
+           strcasecmp(dest, "document") == 0;
+}
+
 static bool may_pass(struct ix_router *router, struct ix_exchange *x)
 {
     struct ix_guard_request request = {.host = ix_exchange_header(x, "Host"),
                                        .origin = ix_exchange_header(x, "Origin"),
-                                       .fetch_site = ix_exchange_header(x, "Sec-Fetch-Site")};
+                                       .fetch_site =
+                                           is_visit(x) ? NULL : ix_exchange_header(x, "Sec-Fetch-Site")};
     struct ix_error err;
     int status = ix_guard_check(&router->config.guard, &request, &err);
     if (status)

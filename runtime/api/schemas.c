@@ -169,6 +169,15 @@ static const struct ix_property stats[] = {
     {"broker", "string", "The broker that devices without one of their own use.", true},
 };
 
+static const struct ix_property history[] = {
+    {"timeMs", "integer[]", "Instants in ms since the epoch, oldest first.", false},
+    {"series", "number?[]{}",
+     "By name: running starting stopping dropped error stopped created connected (devices), messagesSent "
+     "messagesReceived bytesSent connects errors (per second), latencyP50 latencyP95 latencyP99 latenessP50 "
+     "latenessP99 latenessMax (ms), loopBusy (0 to 1).",
+     false},
+};
+
 static const struct ix_property setting[] = {
     {"name", "string", "The setting.", false},
     {"type", "string", "number, integer, string, boolean, duration or list.", false},
@@ -219,6 +228,7 @@ const struct ix_schema ix_device_schemas[] = {
     {"Rates", "Per second.", PROPERTIES(rates), NULL},
     {"Times", "Percentiles.", PROPERTIES(times), NULL},
     {"Stats", "Figures of the whole service.", PROPERTIES(stats), NULL},
+    {"History", "The last minutes of the figures.", PROPERTIES(history), NULL},
     {"Setting", "A setting of a strategy.", PROPERTIES(setting), NULL},
     {"Strategy", "When devices start or drop.", PROPERTIES(strategy), NULL},
     {"Strategies", "All strategies.", PROPERTIES(strategies), NULL},

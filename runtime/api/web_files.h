@@ -8,7 +8,7 @@
 
 /* One file. All pointers are static and never freed. */
 struct ix_web_file {
-    const char *path;          /* as in the URL: "/", "/docs", "/assets/js/main.js" */
+    const char *path;          /* as in the URL: "/", "/docs", "/assets/1f0c33a2b9d7/js/main.js" */
     const char *type;          /* content type */
     const char *etag;          /* quoted, a hash of the contents */
     const unsigned char *data; /* as it is, followed by a zero byte that is not counted */

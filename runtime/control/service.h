@@ -90,6 +90,10 @@ json_t *ix_service_health(struct ix_service *service);
  * without samples) workers workerRestarts loopBusy memoryBytes broker, advice[]: sentences on what
  * devices run into (limits of this host and of the broker) and what to do, while it holds. Made once a second; costs nothing to ask. */
 json_t *ix_service_stats(struct ix_service *service);
+/* The last `seconds` of them, at most IX_SERVICE_HISTORY_S, oldest first: {timeMs[]: instants since the epoch, series{}:
+ * for each name as many numbers, null where there was none}. Starts empty with the service. */
+#define IX_SERVICE_HISTORY_S 900
+json_t *ix_service_history(const struct ix_service *service, uint64_t seconds);
 /* All counters, taken anew if the last take is older than 200 ms; valid until the loop goes on. */
 const struct ix_snapshot *ix_service_snapshot(struct ix_service *service);
 

@@ -1,7 +1,8 @@
 /* The state of a service, shared by its files: service.c (begin and end, events of workers), service_models.c (the
  * registry), service_watch.c (folders of models), service_groups.c (the list of groups, ids), service_keep.c (the
  * store), service_place.c (from a group to one at work in the fleet), service_start.c, service_dropout.c,
- * service_devices.c, service_list.c, service_strategy.c, service_view.c (JSON), service_stats.c, service_feed.c. */
+ * service_devices.c, service_list.c, service_strategy.c, service_view.c (JSON), service_stats.c, service_history.c,
+ * service_feed.c. */
 #ifndef IX_CONTROL_SERVICE_INTERNAL_H
 #define IX_CONTROL_SERVICE_INTERNAL_H
 
@@ -185,6 +186,7 @@ struct ix_service {
     struct ix_snapshot now;
     struct ix_wheel_entry tick, feed_tick;
     json_t *stats;
+    struct ix_service_past *past;    /* service_history.c; NULL until the first second */
     struct figures figures[FIGURES]; /* the latest at figure_at */
     size_t figure_at, figure_count;
     uint64_t busy_ns[IX_WORKERS_MAX], own_busy_ns;
@@ -354,6 +356,9 @@ json_t *ix_service_time(int64_t wall_ms); /* ISO-8601, null for 0 */
 
 void ix_service_stats_begin(struct ix_service *service);
 void ix_service_stats_end(struct ix_service *service);
+/* Keeps service->stats, made just now. */
+void ix_service_history_note(struct ix_service *service);
+void ix_service_history_end(struct ix_service *service);
 /* Sentences: what devices run into now, or will, and what to do about it. */
 json_t *ix_service_advice(const struct ix_service *service);
 void ix_service_feed_begin(struct ix_service *service);

@@ -215,6 +215,7 @@ static void on_tick(struct ix_wheel_entry *entry, uint64_t now_ns)
     note_figures(service);
     advise(service);
     make_stats(service);
+    ix_service_history_note(service);
     ix_log_flush(now_ns);
     ix_service_tell(service, "stats", service->stats);
     ix_wheel_add(service->loop->wheel, &service->tick, now_ns + IX_S);

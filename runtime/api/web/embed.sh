@@ -5,6 +5,10 @@
 #
 # Without NODE_MODULES the page needs libraries that are not there: plain.html takes its place. The files are named by
 # the assembler's .incbin, so that megabytes cost the compiler nothing, and the program no time at its start.
+#
+# Addresses of assets contain a hash of all of them, /assets/HASH/js/main.js: a browser may keep them for ever, and never
+# mixes files of two builds. Within the page they name each other relatively; HTML files, which begin with "/assets/" as
+# if there were no hash, get it here, and the page a preload of each of its modules in place of <!-- modules -->.
 set -eu
 output=$1
 scratch=$2
@@ -21,9 +25,15 @@ put()
     echo "$1 $2" >>"$list"
 }
 
+# finish FILE < HTML: with the hash in its addresses, and its modules.
+finish()
+{
+    modules_of_page=$(sed -n 's,^/assets/\(js/.*\) .*,<link rel="modulepreload" href="/assets/\1">,p' "$list" |
+        grep -v theme.js | tr '\n' ' ')
+    sed "s,<!-- modules -->,$modules_of_page,; s,\([\"']\)/assets/,\1/assets/$build/,g" >"$1"
+}
+
 if [ -n "$modules" ]; then
-    put / "$here/index.html"
-    put /docs "$here/docs.html"
     find "$here/css" "$here/js" "$here/logo.svg" "$here/docs.js" "$here/docs.css" -type f | sort >"$scratch/own"
     while read -r file; do
         put "/assets/${file#"$here"/}" "$file"
@@ -40,11 +50,24 @@ if [ -n "$modules" ]; then
         echo
     done >"$scratch/licenses.txt"
     put /assets/vendor/licenses.txt "$scratch/licenses.txt"
+    pages='index.html docs.html'
 else
-    put / "$here/plain.html"
+    pages=plain.html
     put /assets/plain.css "$here/plain.css"
     put /assets/logo.svg "$here/logo.svg"
 fi
+
+build=$(cut -d ' ' -f 2 "$list" | (cd "$here" && cat $pages && cd "$OLDPWD" && xargs cat) | sha256sum | cut -c 1-12)
+for page in $pages; do
+    finish "$scratch/$page" <"$here/$page"
+done
+sed -i "s,^/assets/,/assets/$build/," "$list"
+for page in $pages; do
+    case $page in
+    docs.html) put /docs "$scratch/$page" ;;
+    *) put / "$scratch/$page" ;;
+    esac
+done
 
 type_of()
 {

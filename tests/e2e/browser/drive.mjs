@@ -1,4 +1,5 @@
-// Drives the page in headless Chromium for the tests: node drive.mjs SCENARIO ADDRESS, a function of scenarios.mjs.
+// Drives the page in headless Chromium for the tests: node drive.mjs SCENARIO ADDRESS, a function of scenarios.mjs or
+// watching.mjs.
 // The exit status is 0 if it went through, and the page did nothing forbidden meanwhile: no error on its console, no
 // breach of its content security policy, no request to another host, no exception.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -163,7 +164,7 @@ export async function api(session, method, path, body) {
 
 async function main() {
   const [name, address] = process.argv.slice(2);
-  const scenarios = await import("./scenarios.mjs");
+  const scenarios = { ...(await import("./scenarios.mjs")), ...(await import("./watching.mjs")) };
   const session = new Session(address);
   const limit = setTimeout(() => {
     console.error(`${name}: not finished after ${process.env.PAGE_LIMIT_S || 150} s`);

@@ -71,34 +71,51 @@ function query(values) {
 }
 
 const items = (list) => (Array.isArray(list) ? list : list.items || []);
+const request = (method, path, body) => ({ method, path, body });
+
+/** What calls send: {method, path, body}. A button's deed can be shown as such before it is done (`curl`). */
+export const requests = {
+  addModel: (text) => request("POST", "/api/v1/models", text),
+  replaceModel: (id, text) => request("PUT", `/api/v1/models/${enc(id)}`, text),
+  deleteModel: (id) => request("DELETE", `/api/v1/models/${enc(id)}`),
+  addGroup: (body) => request("POST", "/api/v1/groups", body),
+  startGroup: (id, body) => request("POST", `/api/v1/groups/${enc(id)}/start`, body),
+  stopGroup: (id) => request("POST", `/api/v1/groups/${enc(id)}/stop`),
+  dropout: (id, body) => request("POST", `/api/v1/groups/${enc(id)}/dropout`, body),
+  deleteGroup: (id) => request("DELETE", `/api/v1/groups/${enc(id)}`),
+  addDevice: (body) => request("POST", "/api/v1/devices", body),
+  startDevice: (id) => request("POST", `/api/v1/devices/${enc(id)}/start`),
+  stopDevice: (id) => request("POST", `/api/v1/devices/${enc(id)}/stop`),
+  deleteDevice: (id) => request("DELETE", `/api/v1/devices/${enc(id)}`),
+  command: (id, name, parameters) => request("POST", `/api/v1/devices/${enc(id)}/commands/${enc(name)}`, parameters),
+};
+
+const send = (one) => call(one.method, one.path, one.body);
 
 export const api = {
-  health: () => call("GET", "/health"),
   stats: () => call("GET", "/api/v1/stats"),
+  history: () => call("GET", "/api/v1/stats/history"),
   strategies: () => call("GET", "/api/v1/strategies"),
   preview: (body) => call("POST", "/api/v1/strategies/preview", body),
-
   models: async () => items(await call("GET", "/api/v1/models")),
   model: (id) => call("GET", `/api/v1/models/${enc(id)}`),
   checkModel: (text) => call("POST", "/api/v1/models?validate=true", text),
-  addModel: (text) => call("POST", "/api/v1/models", text),
-  replaceModel: (id, text) => call("PUT", `/api/v1/models/${enc(id)}`, text),
-  deleteModel: (id) => call("DELETE", `/api/v1/models/${enc(id)}`),
-
   groups: async () => items(await call("GET", "/api/v1/groups")),
   group: (id) => call("GET", `/api/v1/groups/${enc(id)}`),
-  addGroup: (body) => call("POST", "/api/v1/groups", body),
-  startGroup: (id, body) => call("POST", `/api/v1/groups/${enc(id)}/start`, body),
-  stopGroup: (id) => call("POST", `/api/v1/groups/${enc(id)}/stop`),
-  dropout: (id, body) => call("POST", `/api/v1/groups/${enc(id)}/dropout`, body),
-  deleteGroup: (id) => call("DELETE", `/api/v1/groups/${enc(id)}`),
-
   devices: (filter) => call("GET", `/api/v1/devices${query(filter)}`),
   device: (id) => call("GET", `/api/v1/devices/${enc(id)}`),
   deviceMetrics: (id) => call("GET", `/api/v1/devices/${enc(id)}/metrics`),
-  addDevice: (body) => call("POST", "/api/v1/devices", body),
-  startDevice: (id) => call("POST", `/api/v1/devices/${enc(id)}/start`),
-  stopDevice: (id) => call("POST", `/api/v1/devices/${enc(id)}/stop`),
-  deleteDevice: (id) => call("DELETE", `/api/v1/devices/${enc(id)}`),
-  command: (id, name, parameters) => call("POST", `/api/v1/devices/${enc(id)}/commands/${enc(name)}`, parameters),
+  /** … and each of `requests`, sent. */
+  ...Object.fromEntries(Object.entries(requests).map(([name, make]) => [name, (...given) => send(make(...given))])),
 };
+
+const quoted = (text) => `'${String(text).replace(/'/g, "'\\''")}'`;
+
+/** The request as a line for a shell, that does the same. */
+export function curl({ method, path, body }) {
+  const parts = ["curl", ...(method === "GET" ? [] : ["-X", method]), quoted(location.origin + path)];
+  if (body !== undefined) {
+    parts.push("-H", quoted("Content-Type: application/json"), "-d", quoted(typeof body === "string" ? body : JSON.stringify(body)));
+  }
+  return parts.join(" ");
+}

@@ -1,8 +1,11 @@
-// Charts over time, and curves of strategies: uPlot with this page's colours, a legend that shows the latest value or
-// the one under the pointer, and a description for those who don't see it.
+// Charts over time, and curves of strategies: uPlot with this page's colours, a legend that shows the latest values or
+// those under the pointer, marks of what happened, and a description for those who don't see it. Charts of one `sync`
+// share their pointer. Dragging over a chart over time shows that part of it (timeline.js), in all of them.
 import { html, useEffect, useLayoutEffect, useRef } from "../vendor/preact.js";
 import uPlot from "../vendor/uplot.js";
 import * as format from "./format.js";
+import { marksIn, words } from "./marks.js";
+import { follow, hold, move, zoom } from "./timeline.js";
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const plots = new Set();
@@ -31,22 +34,25 @@ function upFromZero(min, max, least) {
   return [Math.min(0, min), Math.max(max * 1.08, least)];
 }
 
+const shown = (unit, v) => (unit === "ms" ? format.ms(v) : format.rate(v));
+
 function options({ series, height, stacked, unit, x, yRange: range, spark, yLeast = 1, sync }) {
   const show = (v) => (unit === "ms" ? format.ms(v) : format.axis(v));
+  const overTime = x.time !== false;
   return {
     width: 300,
     height,
     padding: spark ? [4, 2, 4, 2] : [8, 26, 0, 0],
     legend: { show: false },
     cursor: {
-      show: !spark,
       y: false,
-      drag: { x: false, y: false },
+      drag: { x: overTime && !spark, y: false, setScale: false, dist: 5 },
+      bind: { dblclick: () => () => overTime && follow() },
       points: { show: !stacked },
       sync: sync ? { key: sync } : undefined,
     },
     scales: {
-      x: { time: x.time !== false, range: x.range },
+      x: { time: overTime, range: x.range },
       y: { range: range || ((u, min, max) => upFromZero(min, max, yLeast)) },
     },
     axes: [
@@ -57,6 +63,7 @@ function options({ series, height, stacked, unit, x, yRange: range, spark, yLeas
       (stacked ? [...series].reverse() : series).map((s) => ({
         stroke: () => colour(s.colour),
         width: stacked ? 0 : spark ? 1.5 : 1.8,
+        dash: s.dash,
         fill: stacked ? () => colour(s.colour) : s.fill ? () => `${colour(s.colour)}22` : undefined,
         points: { show: false },
         paths: s.steps ? uPlot.paths.stepped({ align: 1 }) : undefined,
@@ -75,28 +82,114 @@ function stack(columns) {
   return sums.reverse();
 }
 
-/**
- * One plot. props: title, series [{name, label, colour, fill?, steps?}], x (values), columns (one per series),
- * height, stacked, unit ("ms" or none), xAxis {time?, values?}, xRange() → [from, to], yRange(u, min, max), note, spark (no axes, no legend), sync,
- * summary (what it shows, in words).
- */
-export function Chart(props) {
-  const { title, series, x, columns, height = 200, stacked, unit, spark, note, className = "" } = props;
-  const box = useRef();
-  const plot = useRef();
+function dataOf({ x, columns, stacked }) {
+  return [x, ...(stacked ? stack(columns) : columns)];
+}
+
+const fit = (xs) => (xs.length > 1 ? [xs[0], xs[xs.length - 1]] : [(xs[0] ?? 0) - 1, (xs[0] ?? 0) + 1]);
+
+/** Marks that would cover each other, as one: {at (of the canvas), list}. */
+function bundles(u, group, near) {
+  const found = [];
+  for (const m of marksIn(u.scales.x.min, u.scales.x.max, group)) {
+    const at = Math.round(u.valToPos(m.t, "x", true));
+    const last = found[found.length - 1];
+    if (last && at - last.at < near) last.list.push(m);
+    else found.push({ at, list: [m] });
+  }
+  return found;
+}
+
+/** Draws the marks: a dashed line each, and its words where there is room for them. */
+function drawMarks(u, { marks, named }) {
+  if (!marks) return;
+  const { ctx } = u;
+  const { left, top, width, height } = u.bbox;
+  const ratio = devicePixelRatio || 1;
+  let free = left;
+  ctx.save();
+  ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+  ctx.textBaseline = "top";
+  ctx.textAlign = "left";
+  for (const { at, list } of bundles(u, marks.group, 6 * ratio)) {
+    const text = words(list);
+    ctx.strokeStyle = ctx.fillStyle = colour(`--mark-${list[list.length - 1].kind}`);
+    ctx.lineWidth = 1.5 * ratio;
+    ctx.setLineDash([4 * ratio, 3 * ratio]);
+    ctx.beginPath();
+    ctx.moveTo(at, top);
+    ctx.lineTo(at, top + height);
+    ctx.stroke();
+    ctx.setLineDash([]);
+    ctx.beginPath();
+    ctx.moveTo(at - 4 * ratio, top);
+    ctx.lineTo(at + 4 * ratio, top);
+    ctx.lineTo(at, top + 6 * ratio);
+    ctx.fill();
+    const wide = ctx.measureText(text).width + 8 * ratio;
+    if (!named || at + wide > left + width || at < free) continue;
+    ctx.fillStyle = colour("--surface");
+    ctx.globalAlpha = 0.86;
+    ctx.fillRect(at + 3 * ratio, top + 1 * ratio, wide - 2 * ratio, 16 * ratio);
+    ctx.globalAlpha = 1;
+    ctx.fillStyle = colour("--text");
+    ctx.fillText(text, at + 6 * ratio, top + 3 * ratio);
+    free = at + wide + 6 * ratio;
+  }
+  ctx.restore();
+}
+
+/** The words beside the pointer: the instant, and the marks that are there. */
+function tip(u, element, props) {
+  const { idx, left } = u.cursor;
+  const t = props.x[idx];
+  if (idx === null || idx === undefined || left < 0 || t === undefined) {
+    element.hidden = true;
+    return;
+  }
+  const overTime = props.xAxis?.time !== false;
+  const near = props.marks && overTime ? marksIn(u.posToVal(left - 6, "x"), u.posToVal(left + 6, "x"), props.marks.group) : [];
+  const value = props.spark ? `${format.value(props.columns[0][idx])} · ` : "";
+  element.textContent = value + (overTime ? format.time(1000 * t) : `${format.axis(t)} s`) + (near.length ? ` · ${words(near)}` : "");
+  element.hidden = false;
+  const room = u.over.clientWidth;
+  element.style.left = `${Math.max(0, Math.min(left + 8, room - element.offsetWidth - 2))}px`;
+}
+
+/** Arrow keys move the pointer from second to second; in a part that is held, + and - change it, Escape ends it. */
+function keys(u, event, props) {
+  const last = props.x.length - 1;
+  if (last < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+  const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 }[event.key];
+  const held = { "+": () => zoom(2), "-": () => zoom(0.5), "<": () => move(-0.5), ">": () => move(0.5) }[event.key];
+  if (step) {
+    const from = u.cursor.idx ?? last;
+    const idx = Math.max(0, Math.min(last, from + step));
+    u.setCursor({ left: Math.max(0, u.valToPos(props.x[idx], "x")), top: 0 }, true, true);
+  } else if (held) held();
+  else if (event.key === "Escape" && u.cursor.left >= 0) {
+    u.setCursor({ left: -10, top: -10 }, true, true);
+    follow();
+  } else return;
+  event.preventDefault();
+}
+
+const Legend = ({ series, legend }) => html`<ul class="legend" aria-hidden="true">
+  ${series.map((s, i) => html`<li key=${s.label}>
+    <i style=${`background:var(${s.colour})`}></i>${s.label} <b ref=${(e) => (legend.current[i] = e)}></b>
+  </li>`)}
+</ul>`;
+
+/** Hook: the function that shows the values at an index, or the latest, in the legend. */
+function useLegend(latest) {
   const legend = useRef([]);
   const widest = useRef([]);
-  const latest = useRef(props);
-  latest.current = props;
-
-  const labels = (index) => {
-    const { series: s, columns: c, x: xs } = latest.current;
-    s.forEach((one, i) => {
+  const show = (index) => {
+    const { series, columns, x, unit } = latest.current;
+    series.forEach((one, i) => {
       const element = legend.current[i];
       if (!element) return;
-      let k = index ?? xs.length - 1;
-      const v = c[i]?.[k];
-      const text = latest.current.unit === "ms" ? format.ms(v) : format.rate(v);
+      const text = shown(unit, columns[i]?.[index ?? x.length - 1]);
       if (text === element.textContent) return;
       element.textContent = text;
       if (text.length > (widest.current[i] || 4)) { // what was wide once stays so: nothing beside it moves back and forth
@@ -105,65 +198,87 @@ export function Chart(props) {
       }
     });
   };
+  return [legend, show];
+}
+
+/** Makes the plot in its box; returns how to remove it. */
+function makePlot(box, tag, latest, labels) {
+  const props = latest.current;
+  const range = () => latest.current.xRange?.() ?? fit(latest.current.x);
+  const selected = (u) => {
+    if (u.select.width > 4) hold(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x"));
+    u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+  };
+  const moved = (u) => {
+    labels(u.cursor.idx);
+    tip(u, tag, latest.current);
+  };
+  const u = new uPlot(
+    { ...options({ ...props, height: props.height ?? 200, x: { ...props.xAxis, range } }),
+      hooks: { setCursor: [moved], setSelect: [selected], draw: [(self) => drawMarks(self, latest.current)] } },
+    dataOf(props),
+    box,
+  );
+  u.root.querySelector("canvas").setAttribute("aria-hidden", "true");
+  u.over.append(tag);
+  plots.add(u);
+  const fitWidth = () => {
+    const width = Math.floor(box.clientWidth || 0);
+    if (width > 0 && width !== u.width) u.setSize({ width, height: props.height ?? 200 });
+  };
+  const observer = new ResizeObserver(fitWidth);
+  observer.observe(box);
+  fitWidth();
+  return [u, () => {
+    observer.disconnect();
+    plots.delete(u);
+    u.destroy();
+  }];
+}
+
+function summaryOf({ title, series, columns, unit }) {
+  return `${title}: ${series.map((s, i) => `${s.label} ${shown(unit, columns[i]?.[columns[i].length - 1])}`).join(", ")}`;
+}
+
+/**
+ * One plot. props: title, series [{name, label, colour, fill?, steps?, dash?}], x (values), columns (one per series),
+ * height, stacked, unit ("ms" or none), xAxis {time?, values?}, xRange() → [from, to], yRange(u, min, max), note, spark
+ * (no axes, no legend), sync, marks {group?}, named (marks have their words), summary (what it shows, in words).
+ */
+export function Chart(props) {
+  const { title, series, height = 200, stacked, unit, spark, note, className = "" } = props;
+  const box = useRef();
+  const plot = useRef();
+  const latest = useRef(props);
+  latest.current = props;
+  const [legend, labels] = useLegend(latest);
 
   useEffect(() => {
-    const u = new uPlot(
-      {
-        ...options({ ...props, height, x: { ...props.xAxis, range: () => latest.current.xRange?.() ?? fit(latest.current.x) } }),
-        hooks: { setCursor: [(self) => labels(self.cursor.idx)] },
-      },
-      dataOf(latest.current),
-      box.current,
-    );
-    u.root.querySelector("canvas").setAttribute("aria-hidden", "true");
+    const tag = document.createElement("span");
+    tag.className = "tip";
+    tag.hidden = true;
+    const [u, remove] = makePlot(box.current, tag, latest, labels);
     plot.current = u;
-    plots.add(u);
-    const fitWidth = () => {
-      const width = Math.floor(box.current?.clientWidth || 0);
-      if (width > 0 && width !== u.width) u.setSize({ width, height });
-    };
-    const observer = new ResizeObserver(fitWidth);
-    observer.observe(box.current);
-    fitWidth();
-    return () => {
-      observer.disconnect();
-      plots.delete(u);
-      u.destroy();
-    };
+    return remove;
   }, [series, height, stacked, unit]);
 
   useLayoutEffect(() => {
     if (!plot.current) return;
     plot.current.setData(dataOf(props));
     labels(plot.current.cursor.idx ?? null);
+    tip(plot.current, plot.current.over.querySelector(".tip"), props);
   });
 
-  const summary = props.summary ?? `${title}: ${series.map((s, i) => {
-    const v = columns[i]?.[columns[i].length - 1];
-    return `${s.label} ${unit === "ms" ? format.ms(v) : format.rate(v)}`;
-  }).join(", ")}`;
-
-  const canvas = html`<div class="plot" ref=${box} role="img" aria-label=${summary}
+  const canvas = html`<div class="plot" ref=${box} role="img" aria-label=${props.summary ?? summaryOf(props)}
+    tabIndex=${spark ? undefined : 0} onKeyDown=${spark ? undefined : (e) => keys(plot.current, e, latest.current)}
     style=${`--plot-height:${height}px`}></div>`;
   if (spark) return canvas;
   return html`<figure class=${`chart ${className}`}>
     <figcaption>
       <h2>${title}</h2>
       ${note && html`<small>${note}</small>`}
-      ${series.length > 1 || props.legend
-        ? html`<ul class="legend" aria-hidden="true">
-            ${series.map((s, i) => html`<li key=${s.label}>
-              <i style=${`background:var(${s.colour})`}></i>${s.label} <b ref=${(e) => (legend.current[i] = e)}></b>
-            </li>`)}
-          </ul>`
-        : null}
+      ${series.length > 1 || props.legend ? html`<${Legend} series=${series} legend=${legend} />` : null}
     </figcaption>
     ${canvas}
   </figure>`;
-}
-
-const fit = (xs) => (xs.length > 1 ? [xs[0], xs[xs.length - 1]] : [(xs[0] ?? 0) - 1, (xs[0] ?? 0) + 1]);
-
-function dataOf({ x, columns, stacked }) {
-  return [x, ...(stacked ? stack(columns) : columns)];
 }

@@ -1,7 +1,10 @@
 // The event stream: one connection for the whole page, which comes back by itself.
-import { record } from "./history.js";
-import { read, update } from "./store.js";
+import { api } from "./api.js";
 import { count } from "./format.js";
+import { fill, record } from "./history.js";
+import { mark, markLosses, markOperation } from "./marks.js";
+import { read, update } from "./store.js";
+import { retitle } from "./title.js";
 
 const SILENT_MS = 6000; // stats come every second: longer silence means that nobody is there
 const RETRY_MS = [500, 1000, 2000, 3000];
@@ -39,7 +42,9 @@ function lost() {
   if (read().link !== "lost") {
     record(null);
     note("link", "Connection to the service lost", { level: "error" });
+    mark("bad", "service does not answer");
     update({ link: "lost", lostAt: Date.now() });
+    retitle();
   }
   retryTimer = setTimeout(connect, RETRY_MS[Math.min(tries++, RETRY_MS.length - 1)]);
 }
@@ -64,16 +69,43 @@ function noteStates(list) {
   }
 }
 
+/** The group knows when its operation began. */
+async function markBegin(groupId) {
+  try {
+    const { operation } = await api.group(groupId);
+    if (operation) markOperation({ ...operation, groupId });
+  } catch {
+    // deleted meanwhile
+  }
+}
+
+/** What happened while this page did not listen: the figures that the service kept, operations of groups. */
+async function catchUp() {
+  try {
+    fill(await api.history());
+    for (const { groupId, operation: o } of await api.groups()) {
+      if (o) markOperation({ ...o, groupId });
+    }
+    const page = await (await fetch("/", { cache: "no-cache" })).text();
+    update({ outdated: !page.includes(new URL("..", import.meta.url).pathname) });
+  } catch {
+    // gone again already; the next connection asks anew
+  }
+}
+
 const parts = {
   stats(stats) {
     tries = 0;
+    const { link, stats: before } = read();
+    if (link === "live") markLosses(before, stats);
     record(stats);
-    if (read().link === "live") {
-      update({ stats });
-      return;
+    if (link === "lost") {
+      note("link", "Connected to the service again");
+      mark("start", "service is back");
     }
-    if (read().link === "lost") note("link", "Connected to the service again");
-    update({ stats, link: "live", epoch: read().epoch + 1 });
+    update(link === "live" ? { stats } : { stats, link: "live", epoch: read().epoch + 1 });
+    retitle();
+    if (link !== "live") catchUp();
   },
 
   state({ devices = [], more = 0 }) {
@@ -96,6 +128,7 @@ const parts = {
       const what = `${p.operation}${p.strategy ? ` (${p.strategy})` : ""}`;
       note("progress", `${p.groupId}: ${what} ${p.status === "running" ? "began" : p.status}, ` +
         `${count(p.done)} of ${count(p.total)}`, { group: p.groupId });
+      if (p.status === "running" || !before || before.status !== "running") markBegin(p.groupId);
     }
     update({ operations });
   },

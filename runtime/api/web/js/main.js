@@ -1,11 +1,12 @@
 // The frame around the views: navigation, the state of the connection, light or dark, and which view the address names.
 import { html, render, useEffect, useRef, useState } from "../vendor/preact.js";
+import { curl } from "./api.js";
 import { recolour } from "./chart.js";
 import { connect } from "./events.js";
 import * as format from "./format.js";
 import { remember } from "./history.js";
 import { useStore } from "./store.js";
-import { Empty, Icon } from "./ui.js";
+import { Copy, Empty, Icon } from "./ui.js";
 import { Device } from "./views/device.js";
 import { Devices } from "./views/devices.js";
 import { Events } from "./views/events.js";
@@ -13,6 +14,8 @@ import { Groups } from "./views/groups.js";
 import { ModelEditor } from "./views/model.js";
 import { Models } from "./views/models.js";
 import { Overview } from "./views/overview.js";
+
+const LOGO = new URL("../logo.svg", import.meta.url).pathname;
 
 const VIEWS = {
   overview: { title: "Overview", view: Overview },
@@ -46,28 +49,17 @@ function useRoute() {
 }
 
 function ThemeSwitch() {
-  const system = window.matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (document.documentElement.dataset.theme || (system.matches ? "dark" : "light")) === "dark";
+  const isDark = () => document.documentElement.classList.contains("dark-mode");
   const [dark, setDark] = useState(isDark);
   useEffect(() => {
-    const changed = () => {
+    const observer = new MutationObserver(() => {
       setDark(isDark());
       recolour();
-    };
-    system.addEventListener("change", changed);
-    return () => system.removeEventListener("change", changed);
+    });
+    observer.observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+    return () => observer.disconnect();
   }, []);
-  const flip = () => {
-    const next = dark ? "light" : "dark";
-    document.documentElement.dataset.theme = next;
-    try {
-      localStorage.setItem("iotix-theme", next);
-    } catch {
-      // chosen for this visit only
-    }
-    setDark(!dark);
-    recolour();
-  };
+  const flip = () => window.iotixTheme(dark ? "light" : "dark");
   return html`<button class="icon quiet" type="button" onClick=${flip}
     aria-label=${dark ? "Switch to light colours" : "Switch to dark colours"}>
     <${Icon} name=${dark ? "sun" : "moon"} /></button>`;
@@ -90,8 +82,15 @@ function LostBanner() {
     : null}</div>`;
 }
 
+/** The service was replaced by another build while this page stayed. */
+const OutdatedBanner = () => html`<div role="status">${useStore((s) => s.outdated)
+  ? html`<div class="banner calm"><span>iotix was updated, this page is from before.</span>
+      <button type="button" class="small" onClick=${() => location.reload()}>Reload the page</button></div>`
+  : null}</div>`;
+
 const Toasts = () => html`<div class="toasts" role="status">
-  ${useStore((s) => s.toasts).map((t) => html`<p key=${t.id}>${t.text}</p>`)}</div>`;
+  ${useStore((s) => s.toasts).map((t) => html`<p key=${t.id}><span>${t.text}</span>
+    ${t.request ? html`<${Copy} text=${curl(t.request)} what="Copy as curl" />` : null}</p>`)}</div>`;
 
 const Nav = ({ current }) => html`<nav aria-label="Views"><ul>
   ${Object.entries(VIEWS).map(([name, { title }]) => html`<li key=${name}>
@@ -120,7 +119,7 @@ function App() {
     }}>Skip to content</a>
     <div class=${`frame ${stale ? "stale" : ""}`}>
       <header class="side">
-        <a class="brand" href="#/overview"><img src="/assets/logo.svg" alt="" width="30" height="30" />iotix</a>
+        <a class="brand" href="#/overview"><img src=${LOGO} alt="" width="30" height="30" />iotix</a>
         <${Nav} current=${name} />
         <div class="foot">
           <a class="more" href="/docs">API documentation</a>
@@ -128,7 +127,7 @@ function App() {
         </div>
       </header>
       <div>
-        <${LostBanner} />
+        <${LostBanner} /><${OutdatedBanner} />
         <main id="main" ref=${main}>
           ${View
             ? html`<${View} key=${`${name}/${id}`} id=${id} query=${query} />`

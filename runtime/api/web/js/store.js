@@ -12,6 +12,10 @@ const state = {
   operations: new Map(), // groupId → the latest progress of its operation
   groupsChanged: 0,
   modelsChanged: 0,
+  span: 300, // seconds that charts show, up to now …
+  held: null, // … or the part [from, to] that they stay at (timeline.js)
+  filled: 0, // how often the history was taken over from the service
+  outdated: false, // the service has another page by now
   toasts: [],
 };
 
@@ -48,9 +52,9 @@ export function useStore(select) {
 
 let toastId = 0;
 
-/** Says briefly that something was done; screen readers are told as well. */
-export function toast(text) {
+/** Says briefly that something was done, and offers the request that did it (api.js); screen readers are told as well. */
+export function toast(text, request) {
   const id = ++toastId;
-  update({ toasts: [...state.toasts.slice(-2), { id, text }] });
-  setTimeout(() => update({ toasts: state.toasts.filter((one) => one.id !== id) }), 5000);
+  update({ toasts: [...state.toasts.slice(-2), { id, text, request }] });
+  setTimeout(() => update({ toasts: state.toasts.filter((one) => one.id !== id) }), request ? 9000 : 5000);
 }

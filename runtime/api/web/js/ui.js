@@ -1,7 +1,10 @@
 // The small parts that views are made of.
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
-import { STATES, useStore } from "./store.js";
+import { curl } from "./api.js";
+import { copy } from "./clipboard.js";
 import * as format from "./format.js";
+import { STATES, useStore } from "./store.js";
+import { retitle } from "./title.js";
 
 export const Icon = ({ name, size = 20 }) => html`<svg width=${size} height=${size} viewBox="0 0 24 24" fill="none"
   stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">
@@ -131,9 +134,26 @@ export function Dialog({ title, onClose, onSubmit, submit, danger, narrow, known
   </dialog>`;
 }
 
-/** Asks before something is gone. */
-export const Confirm = ({ title, submit = "Delete", onClose, onSubmit, children }) => html`<${Dialog} narrow danger
-  title=${title} submit=${submit} onClose=${onClose} onSubmit=${onSubmit}><p>${children}</p><//>`;
+/** A button that copies a text, and says whether it did. */
+export function Copy({ text, what = "Copy" }) {
+  const [said, setSaid] = useState(null);
+  const take = async () => {
+    setSaid((await copy(text)) ? "Copied" : "Not allowed here");
+    setTimeout(() => setSaid(null), 2000);
+  };
+  return html`<button type="button" class="small copy" onClick=${take}>${said ?? what}</button>`;
+}
+
+/** What a dialog is about to do, as a line for the shell: how one would script it. */
+export const AsCurl = ({ request }) => html`<details class="curl">
+  <summary>The same from a shell</summary>
+  <div><pre tabIndex="0" aria-label="Command line">${curl(request)}</pre><${Copy} text=${curl(request)} /></div>
+</details>`;
+
+/** Asks before something is gone. `request`: what will be sent. */
+export const Confirm = ({ title, submit = "Delete", request, onClose, onSubmit, children }) => html`<${Dialog} narrow danger
+  title=${title} submit=${submit} onClose=${onClose} onSubmit=${onSubmit}><p>${children}</p>
+  ${request ? html`<${AsCurl} request=${request} />` : null}<//>`;
 
 /** Proportions of a group's states. */
 export function StateBar({ byStatus = {}, total }) {
@@ -158,9 +178,7 @@ export function Progress({ operation: p }) {
 
 /** Title of a view with its actions. */
 export function Head({ title, actions, children, before }) {
-  useEffect(() => {
-    document.title = `${title} – iotix`;
-  }, [title]);
+  useEffect(() => retitle(title), [title]);
   return html`<div class="head">${before}<h1 tabIndex="-1">${title}</h1>
     ${actions ? html`<div class="actions">${actions}</div>` : null}${children ? html`<p>${children}</p>` : null}</div>`;
 }

@@ -1,6 +1,6 @@
 // One device: its values as they come, its facts, and its commands.
 import { html, useEffect, useRef, useState } from "../../vendor/preact.js";
-import { api } from "../api.js";
+import { api, requests } from "../api.js";
 import { Chart } from "../chart.js";
 import { onStates } from "../events.js";
 import * as format from "../format.js";
@@ -42,9 +42,15 @@ function Value({ name, unit, given, trail }) {
     const room = (max - min) * 0.12 || Math.abs(max) * 0.05 || 1;
     return [min - room, max + room];
   };
+  if (typeof v === "string") {
+    return html`<section class="card" aria-label=${name}><h2>${name}</h2>
+      <p class="value text">${v}${unit ? html`<small>${unit}</small>` : null}</p>
+      <p><small>${format.plural(v.length, "character")}</small></p></section>`;
+  }
   return html`<section class="card" aria-label=${name}>
     <h2>${name}</h2>
     <p class="value" title=${format.value(v)}>${format.value(v)}${unit ? html`<small>${unit}</small>` : null}</p>
+    <p><small>${trail ? `${format.value(Math.min(...trail.y))} to ${format.value(Math.max(...trail.y))}` : "\u00a0"}</small></p>
     ${trail && trail.x.length > 1
       ? html`<${Chart} spark title=${name} series=${SPARK} height=${52} x=${trail.x} columns=${[trail.y]}
           summary=${`${name} over the last ${trail.x.length} readings`} yRange=${range} />`
@@ -95,7 +101,7 @@ function Commands({ device, commands }) {
     try {
       await api.command(device.id, command.name, body);
       setProblem(null);
-      toast(`Command ${command.name} sent to ${device.id}`);
+      toast(`Command ${command.name} sent to ${device.id}`, requests.command(device.id, command.name, body));
     } catch (error) {
       setProblem(error);
     }
@@ -152,7 +158,8 @@ export function Device({ id }) {
     setBusy(name);
     setFailed(null);
     try {
-      await call(id);
+      const answer = await api[call](id);
+      toast(`${id} is ${answer?.status ?? name}`, requests[call](id));
     } catch (error) {
       setFailed(error);
     }
@@ -162,7 +169,7 @@ export function Device({ id }) {
   const status = device?.status;
   const remove = async () => {
     await api.deleteDevice(id);
-    toast(`Device ${id} deleted`);
+    toast(`Device ${id} deleted`, requests.deleteDevice(id));
     setRemoving(false);
     location.hash = "#/devices";
   };
@@ -170,9 +177,9 @@ export function Device({ id }) {
     <${Head} title=${id} before=${html`<a href="#/devices">Devices</a><span class="muted" aria-hidden="true">/</span>`}
       actions=${device && html`
         <button type="button" class="primary" disabled=${busy !== "" || ["running", "starting"].includes(status)}
-          onClick=${act("start", api.startDevice)}>${busy === "start" ? "Starting…" : "Start"}</button>
+          onClick=${act("start", "startDevice")}>${busy === "start" ? "Starting…" : "Start"}</button>
         <button type="button" disabled=${busy !== "" || ["created", "stopped", "stopping"].includes(status)}
-          onClick=${act("stop", api.stopDevice)}>${busy === "stop" ? "Stopping…" : "Stop"}</button>
+          onClick=${act("stop", "stopDevice")}>${busy === "stop" ? "Stopping…" : "Stop"}</button>
         <button type="button" class="quiet danger" onClick=${() => setRemoving(true)}>Delete</button>`} />
     <div class="stack">
       <${ProblemBox} problem=${failed} />
@@ -193,6 +200,7 @@ export function Device({ id }) {
           </div>`
         : null}
     </div>
-    ${removing ? html`<${Confirm} title=${`Delete ${id}?`} onClose=${() => setRemoving(false)} onSubmit=${remove}>
+    ${removing ? html`<${Confirm} title=${`Delete ${id}?`} onClose=${() => setRemoving(false)} onSubmit=${remove}
+      request=${requests.deleteDevice(id)}>
       The device goes for good${["running", "starting"].includes(status) ? "; it stops first" : ""}.<//>` : null}`;
 }

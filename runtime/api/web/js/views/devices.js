@@ -1,12 +1,12 @@
 // All devices: filtered and paged by the server, so that a million of them are as easy as ten.
 import { html, useEffect, useRef, useState } from "../../vendor/preact.js";
-import { api } from "../api.js";
+import { api, requests } from "../api.js";
 import { onStates } from "../events.js";
 import * as format from "../format.js";
 import { STATES, toast } from "../store.js";
-import { Dialog, Empty, Field, Head, Icon, ProblemBox, Select, State, useLoad } from "../ui.js";
+import { AsCurl, Dialog, Empty, Field, Head, Icon, ProblemBox, Select, State, useLoad } from "../ui.js";
 
-const SIZES = [25, 50, 100, 200];
+const SIZES = [25, 50, 100, 200, 500, 1000];
 
 /** The filter is in the address: it can be bookmarked, and the back button works. */
 function go(query, changes) {
@@ -20,12 +20,12 @@ function Add({ onClose, groups }) {
   const [models, problem] = useLoad(api.models);
   const [form, setForm] = useState({ modelId: "", deviceId: "", groupId: "" });
   const set = (name) => (value) => setForm({ ...form, [name]: value });
+  const body = { modelId: form.modelId || models?.[0]?.id };
+  if (form.deviceId) body.deviceId = form.deviceId.trim();
+  if (form.groupId) body.groupId = form.groupId;
   const send = async () => {
-    const body = { modelId: form.modelId || models?.[0]?.id };
-    if (form.deviceId) body.deviceId = form.deviceId.trim();
-    if (form.groupId) body.groupId = form.groupId;
     const device = await api.addDevice(body);
-    toast(`Device ${device.id} created`);
+    toast(`Device ${device.id} created`, requests.addDevice(body));
     onClose();
     location.hash = `#/devices/${encodeURIComponent(device.id)}`;
   };
@@ -38,7 +38,8 @@ function Add({ onClose, groups }) {
       <${Field} label="Device id" value=${form.deviceId} onInput=${set("deviceId")} placeholder="made for you"
         fault=${answer?.field?.("deviceId")} hint="Optional" />
       <${Select} label="Group" value=${form.groupId} onInput=${set("groupId")} fault=${answer?.field?.("groupId")}
-        options=${[["", "none"], ...groups.map((g) => g.groupId)]} />`}
+        options=${[["", "none"], ...groups.map((g) => g.groupId)]} />
+      <${AsCurl} request=${requests.addDevice(body)} />`}
   <//>`;
 }
 

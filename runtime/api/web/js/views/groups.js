@@ -1,11 +1,13 @@
 // Groups: create from a model, start with a strategy, stop, drop out, delete; the progress of what is running.
-import { html, useEffect, useRef, useState } from "../../vendor/preact.js";
-import { api } from "../api.js";
+import { html, useEffect, useState } from "../../vendor/preact.js";
+import { api, requests } from "../api.js";
 import { Chart } from "../chart.js";
 import * as format from "../format.js";
 import { Preview, recommended, StrategyForm, typed, usePreview, useStrategy } from "../strategy.js";
+import { range } from "../timeline.js";
+import { TimeControls } from "../timecontrols.js";
 import { read, STATES, toast, update, useStore } from "../store.js";
-import { Confirm, Dialog, Empty, Field, Head, Icon, ProblemBox, Progress, Select, State, StateBar, useLoad } from "../ui.js";
+import { AsCurl, Confirm, Dialog, Empty, Field, Head, Icon, ProblemBox, Progress, Select, State, StateBar, useLoad } from "../ui.js";
 
 const address = (id) => `#/groups/${encodeURIComponent(id)}`;
 const sizeOf = (group) => group.deviceCount ?? group.count ?? 0;
@@ -29,12 +31,12 @@ function Create({ onClose }) {
   const set = (name) => (value) => setForm({ ...form, [name]: value });
   const modelId = form.modelId || models?.[0]?.id || "";
   const model = models?.find((m) => m.id === modelId);
+  const body = { modelId, count: typed(form.count, "integer") };
+  if (form.groupId) body.groupId = form.groupId.trim();
+  if (form.idPattern) body.idPattern = form.idPattern.trim();
   const send = async () => {
-    const body = { modelId, count: typed(form.count, "integer") };
-    if (form.groupId) body.groupId = form.groupId.trim();
-    if (form.idPattern) body.idPattern = form.idPattern.trim();
     const group = await api.addGroup(body);
-    toast(`Group ${group.groupId} created: ${format.plural(group.deviceCount ?? body.count, "device")}`);
+    toast(`Group ${group.groupId} created: ${format.plural(group.deviceCount ?? body.count, "device")}`, requests.addGroup(body));
     onClose();
     update({ groupsChanged: read().groupsChanged + 1 });
     if (location.hash !== address(group.groupId)) location.hash = address(group.groupId);
@@ -58,7 +60,8 @@ function Create({ onClose }) {
         <${Field} label="Device ids" full value=${form.idPattern} onInput=${set("idPattern")}
           placeholder="{groupId}-{index}" fault=${answer?.field?.("idPattern")}
           hint="Optional: a pattern with {index} in it, which counts from 0" />
-      </div>`}
+      </div>
+      <${AsCurl} request=${requests.addGroup(body)} />`}
   <//>`;
 }
 
@@ -68,14 +71,16 @@ function Start({ group, onClose }) {
   const preview = usePreview(strategy, waiting);
   const send = async () => {
     const answer = await api.startGroup(group.groupId, strategy.body);
-    toast(`${format.plural(answer?.devicesStarted ?? waiting, "device")} of ${group.groupId} on their way`);
+    toast(`${format.plural(answer?.devicesStarted ?? waiting, "device")} of ${group.groupId} on their way`,
+      requests.startGroup(group.groupId, strategy.body));
     onClose();
   };
   return html`<${Dialog} title=${`Start ${group.groupId}`} submit="Start" onClose=${onClose} onSubmit=${send}
     known=${strategy.settings.map((s) => s.name)} disabled=${!strategy.list || !!preview.problem?.errors?.length}>
     ${(problem) => html`
       <${StrategyForm} strategy=${strategy} preview=${preview} problem=${problem} />
-      <${Preview} strategy=${strategy} preview=${preview} what="started" count=${waiting} />`}
+      <${Preview} strategy=${strategy} preview=${preview} what="started" count=${waiting} />
+      <${AsCurl} request=${requests.startGroup(group.groupId, strategy.body)} />`}
   <//>`;
 }
 
@@ -95,12 +100,13 @@ function Dropout({ group, onClose }) {
     ? Math.min(there, Math.floor(typed(form.count, "integer") || 0))
     : Math.floor((there * Math.min(100, typed(form.percentage, "number") || 0)) / 100);
   const preview = usePreview(strategy, Number.isFinite(chosen) ? chosen : 0);
+  const body = { ...strategy.body, mode: form.mode, reconnect: form.reconnect };
+  body[form.by] = typed(form[form.by], "number");
+  if (form.reconnect) body.reconnectDelayMs = typed(form.reconnectDelayMs, "number");
   const send = async () => {
-    const body = { ...strategy.body, mode: form.mode, reconnect: form.reconnect };
-    body[form.by] = typed(form[form.by], "number");
-    if (form.reconnect) body.reconnectDelayMs = typed(form.reconnectDelayMs, "number");
     const answer = await api.dropout(group.groupId, body);
-    toast(`${format.plural(answer?.devicesAffected ?? chosen, "device")} of ${group.groupId} will drop out`);
+    toast(`${format.plural(answer?.devicesAffected ?? chosen, "device")} of ${group.groupId} will drop out`,
+      requests.dropout(group.groupId, body));
     onClose();
   };
   const known = ["percentage", "count", "reconnect", "reconnectDelayMs", "mode", ...strategy.settings.map((s) => s.name)];
@@ -127,7 +133,8 @@ function Dropout({ group, onClose }) {
           : null}
       </div>
       <${StrategyForm} strategy=${strategy} preview=${preview} problem=${problem} />
-      <${Preview} strategy=${strategy} preview=${preview} what="gone" count=${chosen} />`}
+      <${Preview} strategy=${strategy} preview=${preview} what="gone" count=${chosen} />
+      <${AsCurl} request=${requests.dropout(group.groupId, body)} />`}
   <//>`;
 }
 
@@ -139,7 +146,8 @@ function Remove({ group, onClose }) {
     update({ groupsChanged: read().groupsChanged + 1 });
     if (location.hash.startsWith(address(group.groupId))) location.hash = "#/groups";
   };
-  return html`<${Confirm} title=${`Delete ${group.groupId}?`} onClose=${onClose} onSubmit=${send}>
+  return html`<${Confirm} title=${`Delete ${group.groupId}?`} onClose=${onClose} onSubmit=${send}
+    request=${requests.deleteGroup(group.groupId)}>
     The group goes, and its ${format.plural(sizeOf(group), "device")} with it${busy(group) ? "; running ones stop" : ""}.
   <//>`;
 }
@@ -150,7 +158,7 @@ function Actions({ group, open, onProblem, small }) {
   const stop = () => api.stopGroup(group.groupId).then(
     () => {
       onProblem(null);
-      toast(`${group.groupId} is stopping`);
+      toast(`${group.groupId} is stopping`, requests.stopGroup(group.groupId));
     },
     onProblem,
   );
@@ -192,29 +200,49 @@ function List({ groups, operations, open, onProblem }) {
 
 const BY_STATE = STATES.map((name) => ({ label: name, colour: `--${name}` }));
 const KEPT = 900;
+const TRAILS = 20; // groups whose trail is kept while another view is shown
+const GAP_S = 5;
+const trails = new Map();
 
-/** Hook: the group's states since its page was opened, as columns: instants first, then one per state. */
+/** A group's states in the time that its page was shown, as columns: instants first, then one per state. */
+function trailOf(id) {
+  const trail = trails.get(id) || [[], ...STATES.map(() => [])];
+  trails.delete(id);
+  trails.set(id, trail); // the one that was shown last is the last to go
+  if (trails.size > TRAILS) trails.delete(trails.keys().next().value);
+  return trail;
+}
+
 function useTrail(group) {
-  const trail = useRef([[], ...STATES.map(() => [])]);
+  const trail = trailOf(group.groupId);
   useEffect(() => {
-    const values = [Date.now() / 1000, ...STATES.map((s) => statesOf(group)[s] || 0)];
-    values.forEach((v, i) => {
-      trail.current[i].push(v);
-      if (trail.current[i].length > KEPT) trail.current[i].shift();
+    const now = Date.now() / 1000;
+    const last = trail[0][trail[0].length - 1];
+    if (last && now - last > GAP_S) trail.forEach((column, i) => column.push(i ? null : now - 0.01));
+    [now, ...STATES.map((s) => statesOf(group)[s] || 0)].forEach((v, i) => {
+      trail[i].push(v);
+      if (trail[i].length > KEPT) trail[i].shift();
     });
   }, [group]);
-  return trail.current;
+  return trail;
+}
+
+/** The operation that is over, in words. */
+function lastly({ operation: o }) {
+  if (!o) return "Nothing was asked of this group yet: start it.";
+  const name = { start: "Launch", stop: "Stop", dropout: "Dropout" }[o.operation] || o.operation;
+  const how = o.strategy ? ` (${o.strategy})` : "";
+  return `${name}${how} of ${format.plural(o.total, "device")} at ${format.dateTime(o.startedAt)}: ${o.status}.`;
 }
 
 function One({ group, operation }) {
   const by = statesOf(group);
   const [x, ...columns] = useTrail(group);
-  const span = () => {
-    const end = x[x.length - 1] ?? Date.now() / 1000;
-    return [Math.min(x[0] ?? end, end - 60), end];
-  };
-  return html`<div class="card live"><${Chart} title="Devices by state" note="since this page was opened" stacked
-      series=${BY_STATE} x=${x} columns=${columns} xRange=${span} height=${200} /></div>
+  useStore((s) => s.held);
+  useStore((s) => s.span);
+  return html`<div class="card live"><${Chart} title="Devices by state" note="while this page was open" stacked named
+      series=${BY_STATE} x=${x} columns=${columns} xRange=${() => range(x[0], x[x.length - 1])} height=${200}
+      marks=${{ group: group.groupId }} /></div>
   <div class="two">
     <section class="card live" aria-labelledby="states"><h2 id="states">Devices</h2><div class="stack">
       <${StateBar} byStatus=${by} total=${sizeOf(group)} />
@@ -223,15 +251,18 @@ function One({ group, operation }) {
           href=${`#/devices?groupId=${encodeURIComponent(group.groupId)}&status=${s}`}>${format.count(by[s] || 0)}</a></dd>`)}
         <dt>connected</dt><dd>${format.count(group.connected)}</dd>
       </dl>
-      <div class="operations">${operation ? html`<${Progress} operation=${operation} />` : null}</div>
       <a href=${`#/devices?groupId=${encodeURIComponent(group.groupId)}`}>All ${format.plural(sizeOf(group), "device")}</a>
     </div></section>
+    <div class="stack"><section class="card live" aria-labelledby="operation"><h2 id="operation">Operation</h2>
+      <div class="operations">${operation
+        ? html`<${Progress} operation=${operation} />`
+        : html`<p class="muted">${lastly(group)}</p>`}</div></section>
     <section class="card" aria-labelledby="facts"><h2 id="facts">Facts</h2><dl class="facts">
       <dt>Model</dt><dd><a href=${`#/models/${encodeURIComponent(group.modelId)}`}>${group.modelId}</a></dd>
       <dt>Device ids</dt><dd><code>${group.idPattern || "{groupId}-{index}"}</code></dd>
       <dt>Created</dt><dd>${format.dateTime(group.createdAt)}</dd>
       ${group.startedAt ? html`<dt>Started</dt><dd>${format.dateTime(group.startedAt)}</dd>` : null}
-    </dl></section>
+    </dl></section></div>
   </div>`;
 }
 
@@ -258,6 +289,7 @@ export function Groups({ id, query }) {
   if (id) {
     return html`<${Head} title=${id} before=${html`<a href="#/groups">Groups</a><span class="muted" aria-hidden="true">/</span>`}
         actions=${result && html`<${Actions} group=${result} open=${open} onProblem=${setFailed} />`} />
+      <div class="under-head"><${TimeControls} /></div>
       <div class="stack">${problems}
         ${result ? html`<${One} group=${result} operation=${operationOf(result, operations)} />` : null}</div>${dialogs}`;
   }

@@ -1,6 +1,6 @@
 // The models that devices can be made of.
 import { html, useState } from "../../vendor/preact.js";
-import { api } from "../api.js";
+import { api, requests } from "../api.js";
 import * as format from "../format.js";
 import { read, toast, update, useStore } from "../store.js";
 import { Confirm, Empty, Head, Icon, ProblemBox, useLoad } from "../ui.js";
@@ -17,12 +17,13 @@ function pace(model) {
 export function Remove({ model, onClose }) {
   const send = async () => {
     await api.deleteModel(model.id);
-    toast(`Model ${model.id} deleted`);
+    toast(`Model ${model.id} deleted`, requests.deleteModel(model.id));
     onClose();
     update({ modelsChanged: read().modelsChanged + 1 });
     if (location.hash !== "#/models") location.hash = "#/models";
   };
-  return html`<${Confirm} title=${`Delete ${model.id}?`} onClose=${onClose} onSubmit=${send}>
+  return html`<${Confirm} title=${`Delete ${model.id}?`} onClose=${onClose} onSubmit=${send}
+    request=${requests.deleteModel(model.id)}>
     A model can only go while no device uses it.<//>`;
 }
 

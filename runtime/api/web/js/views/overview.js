@@ -1,8 +1,11 @@
 // The fleet at a glance: figures of now, and their last minutes.
-import { html, useState } from "../../vendor/preact.js";
+import { html, useEffect } from "../../vendor/preact.js";
 import { Chart } from "../chart.js";
 import * as format from "../format.js";
+import { Health, judge } from "../health.js";
 import { columns } from "../history.js";
+import { TimeControls } from "../timecontrols.js";
+import { follow, range, SPANS } from "../timeline.js";
 import { STATES, useStore } from "../store.js";
 import { Empty, Head, Progress } from "../ui.js";
 
@@ -23,7 +26,7 @@ const LATENESS = [
 ];
 const CONNECTS = [{ label: "connects", colour: "--line-b", fill: true }];
 const ERRORS = [{ label: "errors", colour: "--line-d", fill: true }];
-const SPANS = [[60, "1 min"], [300, "5 min"], [900, "15 min"]];
+const LOAD = [{ label: "busiest worker, %", colour: "--line-a", fill: true }];
 
 const Figure = ({ label, value, unit, note, level = "" }) => html`<div class=${`figure ${level}`}>
   <dt>${label}</dt>
@@ -31,22 +34,13 @@ const Figure = ({ label, value, unit, note, level = "" }) => html`<div class=${`
   <dd class="note" title=${note}>${note || " "}</dd>
 </div>`;
 
-/** How well this machine keeps the schedule, in the limits by which runs are judged. */
-function lateness(stats) {
-  const p99 = stats.latenessMs?.p99;
-  if (!(p99 > 50)) return { note: p99 === undefined || p99 === null ? "nothing was due" : "on schedule" };
-  return p99 > 1000
-    ? { level: "bad", note: "too late: don't trust latencies" }
-    : { level: "warn", note: "this machine is behind" };
-}
-
 function Figures({ stats }) {
   const r = stats.rates || {};
   const by = stats.byStatus || {};
   const [latency, latencyUnit] = format.msParts(stats.latencyMs?.p99);
   const [late, lateUnit] = format.msParts(stats.latenessMs?.p99);
   const faulty = (by.error || 0) + (by.dropped || 0);
-  const judged = lateness(stats);
+  const { level } = judge(stats);
   return html`<dl class="figures">
     <${Figure} label="Running" value=${format.count(stats.runningDeviceCount)}
       note=${stats.connected !== undefined && stats.connected !== stats.runningDeviceCount
@@ -55,13 +49,14 @@ function Figures({ stats }) {
       note=${`${format.rate(stats.messagesSent)} in all`} />
     <${Figure} label="Latency, 99 %" value=${latency} unit=${latencyUnit}
       note=${`median ${format.ms(stats.latencyMs?.p50)}`} />
-    <${Figure} label="Lateness, 99 %" value=${late} unit=${lateUnit} ...${judged} />
+    <${Figure} label="Lateness, 99 %" value=${late} unit=${lateUnit}
+      level=${level === "good" || !(stats.latenessMs?.p99 > 50) ? "" : level}
+      note=${stats.latenessMs ? `median ${format.ms(stats.latenessMs.p50)}` : "nothing was due"} />
     <${Figure} label="Connects" value=${format.rate(r.connects)} unit="/s"
-      note=${stats.loopBusy > 0.9 ? "a worker is at its limit" : `worker load ${format.percent(stats.loopBusy, 1)}`}
-      level=${stats.loopBusy > 0.9 ? "warn" : ""} />
+      note=${`${format.count(stats.connected)} connected`} />
     <${Figure} label="Errors" value=${format.rate(r.errors)} unit="/s" level=${r.errors > 0 ? "bad" : ""}
       note=${faulty ? [by.error && `${format.count(by.error)} in error`, by.dropped && `${format.count(by.dropped)} dropped`]
-        .filter(Boolean).join(", ") : r.errors > 0 ? "see the events" : "no device in trouble"} />
+        .filter(Boolean).join(", ") : r.errors > 0 ? "see the events" : "all is well"} />
   </dl>`;
 }
 
@@ -85,24 +80,35 @@ function Service({ stats }) {
   </dl></section>`;
 }
 
-export function Overview() {
+/** The span is in the address: a link shows what was meant. */
+function useSpan(query) {
+  const span = useStore((s) => s.span);
+  useEffect(() => {
+    const wanted = Number(query.span);
+    if (SPANS.some(([s]) => s === wanted) && wanted !== span) follow(wanted);
+  }, []);
+  useEffect(() => {
+    if (span !== Number(query.span || 300)) history.replaceState(null, "", `#/overview?span=${span}`);
+  }, [span]);
+}
+
+export function Overview({ query }) {
   const stats = useStore((s) => s.stats);
   const operations = useStore((s) => s.operations);
-  const [span, setSpan] = useState(300);
+  useStore((s) => s.filled);
+  useStore((s) => s.held);
+  useSpan(query);
   const running = [...operations.values()].filter((p) => p.status === "running");
-  const now = () => (columns.t.length ? columns.t[columns.t.length - 1] : Date.now() / 1000);
-  const shared = { x: columns.t, xRange: () => [Math.max(now() - span, Math.min(columns.t[0] ?? 0, now() - 60)), now()], sync: "overview" };
+  const { t } = columns;
+  const shared = { x: t, xRange: () => range(t[0], t[t.length - 1]), sync: "overview", marks: {} };
   const of = (...names) => names.map((n) => columns[n]);
-  const spans = html`<div class="segmented" role="group" aria-label="Time shown">
-    ${SPANS.map(([s, text]) => html`<button key=${s} type="button" aria-pressed=${span === s ? "true" : "false"}
-      onClick=${() => setSpan(s)}>${text}</button>`)}
-  </div>`;
   const seen = stats?.deviceCount > 0 || STATES.some((s) => columns[s].some((n) => n > 0));
   if (!stats) return html`<${Head} title="Overview" /><p class="muted">Waiting for the first figures…</p>`;
   return html`
-    <${Head} title="Overview" actions=${spans} />
+    <${Head} title="Overview" actions=${html`<${TimeControls} />`} />
     <div class="stack">
       ${(stats.advice || []).map((line) => html`<p key=${line} class="note-box" role="note">${line}</p>`)}
+      <${Health} stats=${stats} />
       <${Figures} stats=${stats} />
       ${stats.deviceCount === 0
         ? html`<${Empty} icon="groups" title="No devices yet" actions=${html`
@@ -113,19 +119,21 @@ export function Overview() {
           <//>`
         : null}
       ${seen ? html`<div class="charts">
-        <div class="card wide"><${Chart} title="Devices by state" series=${BY_STATE} columns=${of(...STATES)} stacked
+        <div class="card wide"><${Chart} title="Devices by state" series=${BY_STATE} columns=${of(...STATES)} stacked named
           height=${230} ...${shared} /></div>
         <div class="card"><${Chart} title="Messages per second" series=${MESSAGES} columns=${of("sent", "received")}
           ...${shared} /></div>
-        <div class="card"><${Chart} title="Latency" note="due to acknowledged" series=${LATENCY} unit="ms"
+        <div class="card"><${Chart} title="Latency" note="from due to acknowledged" series=${LATENCY} unit="ms"
           columns=${of("p50", "p95", "p99")} ...${shared} /></div>
         <div class="card"><${Chart} title="Lateness" note="this machine's own delay" series=${LATENESS} unit="ms"
           columns=${of("late50", "late99", "lateMax")} ...${shared} /></div>
+        <div class="card"><${Chart} title="Load of this machine" series=${LOAD} legend yRange=${() => [0, 100]}
+          columns=${[columns.busy.map((v) => (v === null ? null : 100 * v))]} ...${shared} /></div>
         <div class="card"><${Chart} title="Connects per second" series=${CONNECTS} columns=${of("connects")} legend
           ...${shared} /></div>
         <div class="card"><${Chart} title="Errors per second" series=${ERRORS} columns=${of("errors")} legend
           ...${shared} /></div>
-        <div class="stack"><${Operations} running=${running} /><${Service} stats=${stats} /></div>
+        <${Operations} running=${running} /><${Service} stats=${stats} />
       </div>` : null}
     </div>`;
 }
