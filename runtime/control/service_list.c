@@ -58,7 +58,7 @@ static void count_all(struct listing *l)
 static void finish(struct listing *l)
 {
     uint64_t shown = json_array_size(l->items);
-    if (l->filter.offset + shown > l->total) /* states moved between counting and looking */
+    if (shown && l->filter.offset + shown > l->total) /* states moved between counting and looking */
         l->total = l->filter.offset + shown;
     ix_service_answer(l->wait,
                       json_pack("{s:O, s:I, s:I, s:I, s:b}", "items", l->items, "total", (json_int_t)l->total,

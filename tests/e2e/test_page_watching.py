@@ -69,3 +69,11 @@ def test_links_from_elsewhere_lead_here(service):
                     {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Mode": "cors"}, {"Origin": "http://elsewhere.example"}):
         assert requests.get(service.address, headers={**followed, **refused}, timeout=20).status_code == 403, refused
     assert requests.post(f"{service.address}/api/v1/groups/x/stop", headers=followed, timeout=20).status_code == 403
+
+
+def test_a_page_beyond_the_end_does_not_lengthen_the_list(service):
+    requests.post(f"{service.address}/api/v1/groups", json={"modelId": "page-sensor", "count": 70, "groupId": "end"},
+                  timeout=20).raise_for_status()
+    for filters, total in (({}, 70), ({"status": "created"}, 70), ({"status": "running"}, 0)):
+        page = requests.get(f"{service.address}/api/v1/devices", params={"page": 999, "pageSize": 50, **filters}, timeout=20).json()
+        assert (page["items"], page["total"], page["hasMore"]) == ([], total, False), filters

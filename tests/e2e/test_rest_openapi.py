@@ -122,7 +122,7 @@ class Caller:
 
 def test_every_operation_answers_as_documented(service, document):
     call = Caller(service, document)
-    for name in ("getHealth", "getReady", "getMetrics", "getOpenapi", "getStats", "listModels", "listGroups",
+    for name in ("getHealth", "getReady", "getMetrics", "getOpenapi", "getStats", "getStatsHistory", "listModels", "listGroups",
                  "listDevices", "listStrategies"):
         call(name, 200)
 

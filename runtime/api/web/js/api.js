@@ -94,7 +94,7 @@ const send = (one) => call(one.method, one.path, one.body);
 
 export const api = {
   stats: () => call("GET", "/api/v1/stats"),
-  history: () => call("GET", "/api/v1/stats/history"),
+  history: (seconds) => call("GET", `/api/v1/stats/history${query({ seconds })}`),
   strategies: () => call("GET", "/api/v1/strategies"),
   preview: (body) => call("POST", "/api/v1/strategies/preview", body),
   models: async () => items(await call("GET", "/api/v1/models")),

@@ -112,7 +112,7 @@ function drawMarks(u, { marks, named }) {
   ctx.textBaseline = "top";
   ctx.textAlign = "left";
   for (const { at, list } of bundles(u, marks.group, 6 * ratio)) {
-    const text = words(list);
+    const text = words(list, marks.group);
     ctx.strokeStyle = ctx.fillStyle = colour(`--mark-${list[list.length - 1].kind}`);
     ctx.lineWidth = 1.5 * ratio;
     ctx.setLineDash([4 * ratio, 3 * ratio]);
@@ -150,7 +150,7 @@ function tip(u, element, props) {
   const overTime = props.xAxis?.time !== false;
   const near = props.marks && overTime ? marksIn(u.posToVal(left - 6, "x"), u.posToVal(left + 6, "x"), props.marks.group) : [];
   const value = props.spark ? `${format.value(props.columns[0][idx])} · ` : "";
-  element.textContent = value + (overTime ? format.time(1000 * t) : `${format.axis(t)} s`) + (near.length ? ` · ${words(near)}` : "");
+  element.textContent = value + (overTime ? format.time(1000 * t) : `${format.axis(t)} s`) + (near.length ? ` · ${words(near, props.marks.group)}` : "");
   element.hidden = false;
   const room = u.over.clientWidth;
   element.style.left = `${Math.max(0, Math.min(left + 8, room - element.offsetWidth - 2))}px`;

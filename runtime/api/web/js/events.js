@@ -1,7 +1,7 @@
 // The event stream: one connection for the whole page, which comes back by itself.
 import { api } from "./api.js";
 import { count } from "./format.js";
-import { fill, record } from "./history.js";
+import { fill, missing, record } from "./history.js";
 import { mark, markLosses, markOperation } from "./marks.js";
 import { read, update } from "./store.js";
 import { retitle } from "./title.js";
@@ -80,9 +80,9 @@ async function markBegin(groupId) {
 }
 
 /** What happened while this page did not listen: the figures that the service kept, operations of groups. */
-async function catchUp() {
+async function catchUp(seconds) {
   try {
-    fill(await api.history());
+    fill(await api.history(seconds));
     for (const { groupId, operation: o } of await api.groups()) {
       if (o) markOperation({ ...o, groupId });
     }
@@ -97,6 +97,7 @@ const parts = {
   stats(stats) {
     tries = 0;
     const { link, stats: before } = read();
+    const seconds = missing();
     if (link === "live") markLosses(before, stats);
     record(stats);
     if (link === "lost") {
@@ -105,7 +106,7 @@ const parts = {
     }
     update(link === "live" ? { stats } : { stats, link: "live", epoch: read().epoch + 1 });
     retitle();
-    if (link !== "live") catchUp();
+    if (link !== "live") catchUp(seconds);
   },
 
   state({ devices = [], more = 0 }) {

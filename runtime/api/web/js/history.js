@@ -42,6 +42,13 @@ export function record(stats, now = Date.now()) {
   forget(now / 1000);
 }
 
+/** How many seconds of the service's history are missing here. */
+export function missing() {
+  let last = columns.t.length - 1;
+  while (last >= 0 && columns.running[last] === null) last--;
+  return last < 0 ? KEPT_S : Math.min(KEPT_S, Math.ceil(Date.now() / 1000 - columns.t[last]) + 3);
+}
+
 /**
  * Takes over what the service kept, GET /api/v1/stats/history: it knows of the time before this page, and of that in
  * which the page was not connected. What is older, from before the service began, stays.

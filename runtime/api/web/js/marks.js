@@ -6,25 +6,31 @@ const KEPT = 200;
 const SAME_S = 1; // told twice
 const TOGETHER_S = 10; // losses that go on for so long are one mark
 
-/** Oldest first: {t (seconds), kind, text, group}. Kinds are colours: start, stop, dropout, bad. */
+/**
+ * Oldest first: {t (seconds), kind, text, group, what}. Kinds are colours: start, stop, dropout, bad. `what`: the text on
+ * the group's own page.
+ */
 export const marks = [];
 
 const NAMES = { start: "launch", stop: "stop", dropout: "dropout" };
 
-export function mark(kind, text, { t = Date.now() / 1000, group } = {}) {
+export function mark(kind, text, { t = Date.now() / 1000, group, what } = {}) {
   const same = marks.find((m) => m.kind === kind && m.text === text && m.group === group && Math.abs(m.t - t) < SAME_S);
   if (same) return;
-  marks.push({ t, kind, text, group });
+  marks.push({ t, kind, text, group, what });
   marks.sort((a, b) => a.t - b.t);
   if (marks.length > KEPT) marks.shift();
 }
+
+/** Long ids keep both ends: that is where they differ. */
+const brief = (id) => (id.length > 28 ? `${id.slice(0, 16)}…${id.slice(-8)}` : id);
 
 /** An operation of a group began. */
 export function markOperation({ groupId, operation, strategy, startedAt }) {
   const at = startedAt ? Date.parse(startedAt) / 1000 : undefined;
   if (!NAMES[operation]) return;
   const how = strategy && strategy !== "immediate" ? `, ${strategy}` : "";
-  mark(operation, `${NAMES[operation]} of ${groupId}${how}`, { t: at, group: groupId });
+  mark(operation, `${NAMES[operation]} of ${brief(groupId)}${how}`, { t: at, group: groupId, what: `${NAMES[operation]}${how}` });
 }
 
 let falling = null; // the mark of connections that are being lost
@@ -50,4 +56,8 @@ export function markLosses(before, now) {
 export const marksIn = (from, to, group) =>
   marks.filter((m) => m.t >= from && m.t <= to && (!group || !m.group || m.group === group));
 
-export const words = (list) => (list.length > 2 ? `${list[0].text} and ${count(list.length - 1)} more` : list.map((m) => m.text).join("; "));
+/** Marks of one place as one text; `own`: on the page of their group. */
+export function words(list, own) {
+  const texts = list.map((m) => (own && m.what) || m.text);
+  return list.length > 2 ? `${texts[0]} and ${count(list.length - 1)} more` : texts.join("; ");
+}

@@ -32,7 +32,8 @@ export function recommended(count) {
 export function typed(text, type) {
   if (text === "" || text === undefined || text === null) return undefined;
   if (!/number|integer/.test(type) || typeof text !== "string") return text;
-  const number = Number(text);
+  const plain = text.trim();
+  const number = Number(/^\d{1,3}([, _]\d{3})+$/.test(plain) ? plain.replace(/[, _]/g, "") : plain); // 1,000 is a thousand
   return Number.isFinite(number) ? number : text;
 }
 
@@ -82,7 +83,7 @@ export function usePreview(strategy, count) {
     let current = true;
     api.preview(asked).then(
       (p) => current && setPreview({ points: p.points, durationMs: p.durationMs, count: asked.count }),
-      (problem) => current && setPreview((before) => ({ ...before, problem })),
+      (problem) => current && setPreview({ problem }), // no curve rather than that of before
     );
     return () => {
       current = false;
@@ -148,10 +149,13 @@ function Setting({ setting, value, onInput, fault }) {
     inputMode=${numeric ? "decimal" : undefined} />`;
 }
 
+/** A message at a field needs not say which field of which strategy. */
+const plainly = (message) => message?.replace(/^\w+ strategy "[^"]+": "[^"]+" /, "");
+
 /** Cards and fields. `problem`: the answer to the command, whose messages belong to these fields. */
 export function StrategyForm({ strategy, preview, problem }) {
   const group = useId();
-  const fault = (name) => problem?.field?.(name) || preview.problem?.field?.(name);
+  const fault = (name) => plainly(problem?.field?.(name) || preview.problem?.field?.(name));
   if (strategy.problem) return html`<${ProblemBox} problem=${strategy.problem} />`;
   return html`
     <fieldset>

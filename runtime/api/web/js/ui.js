@@ -28,9 +28,10 @@ export const State = ({ status }) => html`<span class=${`badge ${status}`}>${sta
 export function ProblemBox({ problem, known = [] }) {
   if (!problem) return null;
   const rest = problem.others ? problem.others(known) : [];
+  if (problem.errors?.length && !rest.length) return null; // each is said at its field
   return html`<div class="problem" role="alert">
     <strong>${problem.title || "That did not work"}</strong>
-    ${problem.detail && problem.detail !== problem.title ? html`<span>${problem.detail}</span>` : null}
+    ${problem.detail && problem.detail !== problem.title && !rest.length ? html`<span>${problem.detail}</span>` : null}
     ${rest.length
       ? html`<ul>${rest.map((e) => html`<li>${e.path ? html`<code>${e.path}</code>: ` : null}${e.message}</li>`)}</ul>`
       : null}
@@ -115,6 +116,9 @@ export function Dialog({ title, onClose, onSubmit, submit, danger, narrow, known
       setBusy(false);
     }
   };
+  useEffect(() => {
+    if (problem) ref.current.querySelector("[aria-invalid=true]")?.focus();
+  }, [problem]);
   return html`<dialog ref=${ref} class=${narrow ? "narrow" : ""} aria-labelledby=${id}
     onCancel=${(e) => {
       e.preventDefault();

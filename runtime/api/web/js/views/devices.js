@@ -151,7 +151,12 @@ export function Devices({ query }) {
               href="#/groups?new=1">Create a group</a>${add}`}>Devices are made in groups, or one at a time. Each plays a
               model: it connects, publishes, and takes commands.<//>`
         : null}
-      ${result?.total
+      ${result?.total && !result.items.length
+        ? html`<${Empty} icon="devices" title=${`There is no page ${format.count(page)}`} actions=${html`<button type="button"
+            class="primary" onClick=${() => go(query, { page: Math.ceil(result.total / size) })}>To the last page</button>`}>
+            The list has ${format.plural(result.total, "device")}, ${format.count(size)} on a page.<//>`
+        : null}
+      ${result?.items.length
         ? html`<div class="card table"><table class="records">
             <thead><tr><th scope="col">Device</th><th scope="col">State</th><th scope="col">Connection</th>
               <th scope="col">Group</th><th scope="col">Model</th><th scope="col" class="n">Last value</th></tr></thead>

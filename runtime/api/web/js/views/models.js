@@ -3,7 +3,7 @@ import { html, useState } from "../../vendor/preact.js";
 import { api, requests } from "../api.js";
 import * as format from "../format.js";
 import { read, toast, update, useStore } from "../store.js";
-import { Confirm, Empty, Head, Icon, ProblemBox, useLoad } from "../ui.js";
+import { Confirm, Empty, Field, Head, Icon, ProblemBox, useLoad } from "../ui.js";
 
 const address = (id) => `#/models/${encodeURIComponent(id)}`;
 
@@ -27,13 +27,19 @@ export function Remove({ model, onClose }) {
     A model can only go while no device uses it.<//>`;
 }
 
+const MANY = 10; // from so many on, one looks for them
+
+const matches = (m, words) => [m.id, m.name, m.type, m.protocol, ...(m.telemetry || []).map((t) => t.name)]
+  .some((text) => String(text ?? "").toLowerCase().includes(words));
+const byId = (a, b) => a.id.localeCompare(b.id, undefined, { numeric: true });
+
 function Row({ model, onRemove }) {
   return html`<tr>
     <td class="title"><a class="id" href=${address(model.id)}>${model.name || model.id}</a><br />
       <small><code>${model.id}</code></small></td>
     <td class="kind" data-label="Kind"><span class="tag">${model.type}</span> <span class="tag">${model.protocol}</span></td>
     <td data-label="Values">${(model.telemetry || []).map((t) => t.name).join(", ") || format.DASH}</td>
-    <td class="n" data-label="Values of a device">${pace(model)}</td>
+    <td class="n" data-label="Messages of a device">${pace(model)}</td>
     <td class="n" data-label="Commands">${format.count((model.commands || []).length)}</td>
     <td class="acts"><div class="row">
       <a class="button small" href=${address(model.id)} aria-label=${`Edit ${model.id}`}>Edit</a>
@@ -49,6 +55,9 @@ export function Models() {
   const changed = useStore((s) => s.modelsChanged);
   const [models, problem] = useLoad(api.models, [changed]);
   const [removing, setRemoving] = useState(null);
+  const [text, setText] = useState("");
+  const words = text.trim().toLowerCase();
+  const shown = (models || []).filter((m) => matches(m, words)).sort(byId);
   const add = html`<a class="button primary" href="#/models/new"><${Icon} name="plus" size=${18} />New model</a>`;
   return html`<${Head} title="Models" actions=${add} />
     <div class="stack">
@@ -57,12 +66,17 @@ export function Models() {
         ? html`<${Empty} icon="models" title="No models yet" actions=${add}>A model is a piece of JSON: what a kind of
             device measures and how often, where it publishes, which commands it takes.<//>`
         : null}
-      ${models?.length
+      ${models?.length > MANY
+        ? html`<div class="filters"><${Field} label="Containing" value=${text} onInput=${setText}
+            placeholder="a name, a kind, a value" hint=${words ? `${format.count(shown.length)} of ${format.plural(models.length, "model")}` : undefined} /></div>`
+        : null}
+      ${models?.length && !shown.length ? html`<p class="muted">No model contains this.</p>` : null}
+      ${shown.length
         ? html`<div class="card table"><table class="records">
             <thead><tr><th scope="col">Model</th><th scope="col">Kind</th><th scope="col">Values</th>
-              <th scope="col" class="n">Values of a device</th><th scope="col" class="n">Commands</th>
+              <th scope="col" class="n">Messages of a device</th><th scope="col" class="n">Commands</th>
               <th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead>
-            <tbody>${models.map((m) => html`<${Row} key=${m.id} model=${m} onRemove=${setRemoving} />`)}</tbody>
+            <tbody>${shown.map((m) => html`<${Row} key=${m.id} model=${m} onRemove=${setRemoving} />`)}</tbody>
           </table></div>`
         : null}
     </div>

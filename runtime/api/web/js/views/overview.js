@@ -2,7 +2,7 @@
 import { html, useEffect } from "../../vendor/preact.js";
 import { Chart } from "../chart.js";
 import * as format from "../format.js";
-import { Health, judge } from "../health.js";
+import { Health, judge, Unconnected } from "../health.js";
 import { columns } from "../history.js";
 import { TimeControls } from "../timecontrols.js";
 import { follow, range, SPANS } from "../timeline.js";
@@ -31,7 +31,7 @@ const LOAD = [{ label: "busiest worker, %", colour: "--line-a", fill: true }];
 const Figure = ({ label, value, unit, note, level = "" }) => html`<div class=${`figure ${level}`}>
   <dt>${label}</dt>
   <dd class="value">${value}${unit ? html`<small>${unit}</small>` : null}</dd>
-  <dd class="note" title=${note}>${note || " "}</dd>
+  <dd class="note" title=${typeof note === "string" ? note : undefined}>${note || " "}</dd>
 </div>`;
 
 function Figures({ stats }) {
@@ -56,7 +56,8 @@ function Figures({ stats }) {
       note=${`${format.count(stats.connected)} connected`} />
     <${Figure} label="Errors" value=${format.rate(r.errors)} unit="/s" level=${r.errors > 0 ? "bad" : ""}
       note=${faulty ? [by.error && `${format.count(by.error)} in error`, by.dropped && `${format.count(by.dropped)} dropped`]
-        .filter(Boolean).join(", ") : r.errors > 0 ? "see the events" : "all is well"} />
+        .filter(Boolean).join(", ") : r.errors > 0 ? html`<a href="#/events">see the events</a>`
+        : by.starting ? `${format.count(by.starting)} not connected yet` : "all is well"} />
   </dl>`;
 }
 
@@ -108,6 +109,7 @@ export function Overview({ query }) {
     <${Head} title="Overview" actions=${html`<${TimeControls} />`} />
     <div class="stack">
       ${(stats.advice || []).map((line) => html`<p key=${line} class="note-box" role="note">${line}</p>`)}
+      <${Unconnected} stats=${stats} />
       <${Health} stats=${stats} />
       <${Figures} stats=${stats} />
       ${stats.deviceCount === 0
