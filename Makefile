@@ -87,9 +87,10 @@ bench-rest: deps
 	@mkdir -p $(BUILD)/bench
 	@/usr/bin/python3 tests/bench/rest.py --iotix $(BUILD)/iotix --out $(BUILD)/bench/rest.json
 
-## make bench-table  puts the figures of the last make bench into tests/bench/README.md
+## make bench-table  puts the figures of the last make bench and make bench-million into tests/bench/README.md
 bench-table:
-	@/usr/bin/python3 tests/bench/table.py $(BUILD)/bench/result.json
+	@/usr/bin/python3 tests/bench/table.py $(or $(wildcard $(BUILD)/bench/result.json $(BUILD)/bench/million.json),\
+	  $(error nothing was measured here: make bench, make bench-million))
 
 ## make bench-million  connects a million devices on this machine, or as many as fit, and says what that costs; MILLION="--devices 2000000"
 bench-million: deps

@@ -93,10 +93,12 @@ static void point(struct ix_run *run, uint64_t now_ns)
     ix_log_flush(now_ns);
     if (run->config.plan)
         ix_plan_note_tick(run, latest);
-    if (!result->thresholds || run->config.plan)
+    if (!result->thresholds)
         return;
     int failed = ix_thresholds_evaluate(result->thresholds, &run->now, &result->checks, run->start_ns, false);
-    if (failed >= 0 && run->phase == RUN_RUNNING)
+    if (failed < 0 || run->phase != RUN_RUNNING)
+        return;
+    if (!run->config.plan || ix_plan_note_abort(run, (size_t)failed))
         ix_script_cancel(run->script, "a threshold failed that asks to abort");
 }
 

@@ -6,7 +6,6 @@ that stand in the way are raised for the time of the run and put back afterwards
 """
 
 import argparse
-import ctypes
 import json
 import os
 import resource
@@ -19,17 +18,19 @@ import tempfile
 import threading
 import time
 
+from figures import cpu_name
+from host import Limits, Undo, available_kib, cpu_seconds, die_with_parent, family, host_memory, pss_kib, read, sockstat
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCENARIO = os.path.join(HERE, "..", "..", "scenarios", "million.lua")
-KIB_PER_DEVICE = 10.1  # iotix, kernel and broker; measured below, this is what is planned with
+BYTES_PER_DEVICE = 10_600  # iotix, both ends in the kernel, and broker: what is planned with (README.md, "A million")
+SPARE_MIB = 2048  # of the memory available, that is not planned with
+GUARD_MIB = 1536  # … and where a run is ended, whatever was planned
 DEVICES = 1_000_000
 DEVICES_PER_CORE = 500_000
-CLOSING = 100  # seconds that the end of a large run may take, of --deadline
-MEMORY_SHARE = 0.93  # of what is available
+CONNECTS_PER_CORE = 5_750
+WINDOW = 16
 BROKER_OVERHEAD = 60  # descriptors that a mosquitto needs itself
-TICKS = os.sysconf("SC_CLK_TCK")
-LIBC = ctypes.CDLL(None, use_errno=True)
-PR_SET_PDEATHSIG = 1
 
 BROKER_CONFIG = """listener {port} 127.0.0.1
 allow_anonymous true
@@ -42,74 +43,35 @@ log_dest none
 {user}"""
 
 
-def read(path):
-    with open(path, encoding="ascii", errors="replace") as file:
-        return file.read()
-
-
-def meminfo(key):
-    for line in read("/proc/meminfo").splitlines():
-        name, value = line.split(":")
-        if name == key:
-            return int(value.split()[0])
-    return 0
-
-
-class Limits:
-    """Kernel limits that a large fleet meets, raised while the run lasts."""
-
-    def __init__(self, may_change):
-        self.may_change, self.before, self.refused = may_change, {}, []
-
-    def get(self, name):
-        return [int(word) for word in read("/proc/sys/" + name.replace(".", "/")).split()]
-
-    def at_least(self, name, *wanted):
-        found = self.get(name)
-        if all(a >= b for a, b in zip(found, wanted)):
-            return
-        try:
-            if not self.may_change:
-                raise PermissionError
-            with open("/proc/sys/" + name.replace(".", "/"), "w", encoding="ascii") as file:
-                file.write(" ".join(map(str, wanted)))
-            self.before[name] = found
-        except OSError:
-            self.refused.append(f"{name} is {found[-1]}, wanted {wanted[-1]}")
-
-    def restore(self):
-        for name, values in self.before.items():
-            with open("/proc/sys/" + name.replace(".", "/"), "w", encoding="ascii") as file:
-                file.write(" ".join(map(str, values)))
-
-
 def plan(arguments, limits):
-    """(devices, devices per broker, what made them fewer). Who names a number gets it, whatever the cores: only memory
-    and descriptors are hard limits."""
+    """(devices, devices per broker, what made them fewer and what would lift that). Who names a number gets it, whatever
+    the cores: only memory and descriptors are hard limits."""
     devices, reasons = arguments.devices or DEVICES, []
 
-    def cap(most, why):
+    def cap(most, why, cure):
         nonlocal devices
         if most < devices:
-            reasons.append(f"{why}: {most} devices")
-            devices = most
+            reasons.append(f"{max(most, 0):,} devices instead of {devices:,}: {why}; {cure}")
+            devices = max(most, 0)
 
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    per_broker = descriptors - BROKER_OVERHEAD
-    cap(int(meminfo("MemAvailable") * MEMORY_SHARE / KIB_PER_DEVICE), f"{meminfo('MemAvailable') >> 10} MiB of memory")
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    per_broker = files - BROKER_OVERHEAD
     if not arguments.devices:
-        cap((os.cpu_count() or 1) * DEVICES_PER_CORE, f"{os.cpu_count()} cores")
-    limits.at_least("fs.file-max", 2 * devices + 200_000)
-    cap((limits.get("fs.file-max")[0] - 100_000) // 2, "fs.file-max, both ends of a connection are here")
+        cap((os.cpu_count() or 1) * DEVICES_PER_CORE, f"{os.cpu_count()} cores", f"--devices {devices} asks for them all the same")
     # The controller holds two descriptors for each worker.
-    cap(per_broker * (descriptors - 100) // 2, f"{descriptors} open files a process")
+    cap(per_broker * (files - 100) // 2, f"a process may open {files:,} files",
+        "more: ulimit -Hn 100000, if need be with sysctl -w fs.nr_open=100000 before")
+    limits.at_least("fs.file-max", 2 * devices + 200_000)
+    if os.geteuid() != 0:  # root is not bound by it
+        most = limits.get("fs.file-max")[0]
+        cap((most - 100_000) // 2, f"fs.file-max is {most:,}, and both ends of a connection are here",
+            f"more: sudo sysctl -w fs.file-max={2 * devices + 200_000}")
+    there, need = available_kib() >> 10, devices * BYTES_PER_DEVICE >> 20
+    cap((there - SPARE_MIB << 20) // BYTES_PER_DEVICE,
+        f"they would take {need:,} MiB of memory ({BYTES_PER_DEVICE:,} bytes each, both ends of the connection and the "
+        f"broker included), and {there:,} MiB are available, of which {SPARE_MIB:,} are left alone",
+        f"more: {need + SPARE_MIB - there:,} MiB, by ending what else runs here, or on a larger host")
     return devices, per_broker, reasons
-
-
-def die_with_parent():
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def free_ports(count):
@@ -156,84 +118,21 @@ def start_brokers(count, folder):
     return brokers
 
 
-def family(pid):
-    """A process and all its descendants."""
-    found, wanted = [], [pid]
-    while wanted:
-        one = wanted.pop()
-        try:
-            for task in os.listdir(f"/proc/{one}/task"):
-                wanted += [int(child) for child in read(f"/proc/{one}/task/{task}/children").split()]
-            found.append(one)
-        except OSError:
-            continue
-    return found
-
-
-def pss_kib(pids):
-    total = 0
-    for pid in pids:
-        try:
-            total += sum(int(line.split()[1]) for line in read(f"/proc/{pid}/smaps_rollup").splitlines()
-                         if line.startswith("Pss:"))
-        except OSError:
-            continue
-    return total
-
-
-def cpu_seconds(pids):
-    ticks = 0
-    for pid in pids:
-        try:
-            fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        except OSError:
-            continue
-    return ticks / TICKS
-
-
-def sockets_in_use():
-    """Of TCP, in this network namespace: both ends of a loopback connection."""
-    for line in read("/proc/net/sockstat").splitlines():
-        if line.startswith("TCP:"):
-            return int(line.split()[2])
-    return 0
-
-
-def kernel_kib():
-    """Slab and TCP buffers. What /proc itself keeps, which grows by being read, is left out where that can be seen."""
-    pages = next((int(line.split()[-1]) for line in read("/proc/net/sockstat").splitlines() if line.startswith("TCP:")), 0)
-    total = meminfo("Slab") + pages * 4
-    try:
-        for line in read("/proc/slabinfo").splitlines():
-            fields = line.split()
-            if fields[0] == "proc_inode_cache":
-                total -= int(fields[2]) * int(fields[3]) // 1024
-    except OSError:
-        pass
-    return total
-
-
-def used_kib():
-    """All that is not free, without the page cache of files: processes, shared memory, kernel."""
-    return meminfo("MemTotal") - meminfo("MemFree") - meminfo("Buffers") - meminfo("Cached") + meminfo("Shmem")
-
-
 class Run:
-    def __init__(self, arguments, devices, brokers, folder):
-        self.a, self.devices, self.brokers = arguments, devices, brokers
+    def __init__(self, arguments, limits, devices, brokers, folder):
+        self.a, self.limits, self.devices, self.brokers = arguments, limits, devices, brokers
         self.report = os.path.join(folder, "result.json")
         command = [arguments.iotix, "run", SCENARIO, "--interval", "1s",
                    "--broker", ",".join(f"127.0.0.1:{broker.port}" for broker in brokers),
-                   "--connect-window", str(arguments.window * len(brokers)), "-e", f"devices={devices}", "-e", f"interval={arguments.interval}",
-                   "-e", f"connects={arguments.connects}", "-e", f"hold={arguments.hold}s",
-                   "--out", f"json={self.report}"] + arguments.extra
-        self.before = self.sample([])
-        self.began = time.monotonic()
+                   "--connect-window", str(arguments.window * len(brokers)), "-e", f"devices={devices}",
+                   "-e", f"interval={arguments.interval}", "-e", f"connects={arguments.connects}",
+                   "-e", f"hold={arguments.hold}s", "--out", f"json={self.report}"] + arguments.extra
+        limits.drop_unused()
+        self.samples = {"before": self.sample([])}
         environment = dict(os.environ, XDG_STATE_HOME=os.path.join(folder, "state"))
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, preexec_fn=die_with_parent,
                                         start_new_session=True)
-        self.samples, self.connected, self.interrupted = {}, 0, None
+        self.connected, self.least_kib, self.interrupted = 0, available_kib(), None
         self.all_connected = threading.Event()
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
@@ -248,9 +147,15 @@ class Run:
 
     def sample(self, pids):
         broker_pids = [broker.pid for broker in self.brokers]
-        return {"at": time.monotonic(), "used": used_kib(), "kernel": kernel_kib(), "iotix": pss_kib(pids),
-                "brokers": pss_kib(broker_pids), "cpu": cpu_seconds(pids), "cpu_controller": cpu_seconds(pids[:1]),
-                "cpu_brokers": cpu_seconds(broker_pids)}
+        return {"at": time.monotonic(), **host_memory(), "iotix": pss_kib(pids), "brokers": pss_kib(broker_pids),
+                "cpu": cpu_seconds(pids), "cpu_controller": cpu_seconds(pids[:1]), "cpu_brokers": cpu_seconds(broker_pids)}
+
+    def sample_as(self, name):
+        """Once; without what this host keeps in caches for nobody."""
+        if name not in self.samples:
+            if name != "connected":
+                self.limits.drop_unused()
+            self.samples[name] = {"devices": self.connected, **self.sample(family(self.process.pid))}
 
     def interrupt(self, why):
         """The run ends and reports what it measured; the second time it ends at once."""
@@ -258,25 +163,42 @@ class Run:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
 
+    def guard(self):
+        """Ends the run where the host runs out of memory: nobody else shall be killed for it."""
+        left = available_kib()
+        self.least_kib = min(self.least_kib, left)
+        if left < self.a.guard << 9:
+            self.process.kill()
+        elif left < self.a.guard << 10 and not self.interrupted:
+            why = f"ended with {self.connected:,} connected: only {left >> 10:,} MiB of memory were still available"
+            self.sample_as("late")
+            self.interrupt(why)
+
     def watch(self):
         """Measures when all are connected, and again shortly before the end."""
         end = self.a.started + self.a.deadline
-        second, sockets = None, sockets_in_use()
+        second, sockets = None, sockstat("inuse")
         while self.process.poll() is None:
             now = time.monotonic()
-            self.connected = max(self.connected, (sockets_in_use() - sockets) // 2)  # until there is a report that says so
-            if now > end - CLOSING and not self.interrupted:
+            self.connected = max(self.connected, (sockstat("inuse") - sockets) // 2)  # until there is a report that says so
+            if now > end - closing_seconds(self.devices) and not self.interrupted:
                 self.interrupt(f"not done within {self.a.deadline:g} s: interrupted before")
             if now > end:
                 self.process.kill()
-            if "connected" not in self.samples and self.all_connected.is_set():
-                self.samples["connected"] = self.sample(family(self.process.pid))
-                second = now + self.a.hold * 0.9
-            if second and now >= second and "late" not in self.samples:
-                self.samples["late"] = self.sample(family(self.process.pid))
+            self.guard()
+            if self.all_connected.is_set() and not self.interrupted:
+                self.sample_as("connected")
+                second = second or now + self.a.hold * 0.9
+                if now >= second:
+                    self.sample_as("late")
             time.sleep(0.1)
         self.reader.join(10)
         return self.process.returncode
+
+
+def closing_seconds(devices):
+    """What the end of a run may take, of --deadline."""
+    return 30 + devices / 15_000
 
 
 def held_meanwhile(report, hold):
@@ -285,41 +207,51 @@ def held_meanwhile(report, hold):
     return min([point["connected"] for point in report["series"] if begin < point["t"] <= begin + 0.9 * hold] or [0])
 
 
+def memory_figures(before, after, devices):
+    def each(key):
+        return (after[key] - before[key]) * 1024 / devices
+
+    part = {key: each(key) for key in ("iotix", "kernel", "brokers")}
+    caches = {name: round((kib - before["caches"].get(name, 0)) * 1024 / devices) for name, kib in after["caches"].items()}
+    return {**{key: round(value) for key, value in part.items()}, "sum": round(sum(part.values())),
+            "of_the_host": round(each("used")), "as_free_counts": round(each("taken")), "kernel_caches": caches}
+
+
 def figures(run, status, arguments, notes, per_broker):
     if run.interrupted:
         notes = notes + [run.interrupted]
     gone = [broker.port for broker in run.brokers if broker.poll() is not None]
     if gone:
         notes = notes + [f"brokers that ended before the run did, by their ports: {', '.join(map(str, gone))}"]
+    out = {"date": time.strftime("%Y-%m-%d"), "cpu": cpu_name(), "cores": os.cpu_count(), "kernel": os.uname().release,
+           "load": arguments.load, "devices": run.devices, "brokers": len(run.brokers), "devices_per_broker_at_most": per_broker,
+           "connected_at_most": run.connected, "exit_code": status, "notes": notes,
+           "least_memory_available_mib": run.least_kib >> 10}
+    before, a, b = (run.samples.get(name) for name in ("before", "connected", "late"))
     if not os.path.exists(run.report):
-        notes = notes + [f"iotix ended with {status} and left no report"]
-        return {"devices": run.devices, "brokers": len(run.brokers), "connected_at_most": run.connected, "exit_code": status,
-                "notes": notes}
+        notes.append(f"iotix ended with {status} and left no report")
+        return out
     with open(run.report, encoding="utf-8") as file:
         report = json.load(file)
     run.connected = max([point["connected"] for point in report["series"]] or [0])
     trends, counters = report["totals"]["trends"], report["totals"]["counters"]
     seconds = next((event["data"]["seconds"] for event in report["events"] if event["name"] == "all connected"), None)
-    out = {"devices": run.devices, "brokers": len(run.brokers), "devices_per_broker_at_most": per_broker,
-           "workers": len(report["workers"]), "cores": os.cpu_count(), "exit_code": status, "notes": notes,
-           "connected_at_most": run.connected, "kernel": os.uname().release, "connect_seconds": seconds,
-           "connects_per_second": round(run.devices / seconds) if seconds else None,
-           "peak_connects_per_second": round(report["peakConnectsPerSecond"]), "interval_seconds": arguments.interval}
+    out.update(connected_at_most=run.connected, workers=len(report["workers"]), validity=report["verdict"]["validity"],
+               reasons=report["verdict"]["reasons"], connect_seconds=seconds,
+               connects_per_second=round(run.devices / seconds) if seconds else None,
+               peak_connects_per_second=round(report["peakConnectsPerSecond"]), interval_seconds=arguments.interval,
+               planned_connects_per_second=arguments.connects, window=arguments.window)
     out["lateness_ms"] = {key: trends["publish.lateness"][key] for key in ("p50", "p90", "p95", "p99", "max")}
     out["connect_ms"] = {key: trends["connect.time"][key] for key in ("p50", "p99", "max")}
     out["messages"] = {key: counters[f"messages.{key}"] for key in ("scheduled", "sent", "lost")}
-    a, b = run.samples.get("connected"), run.samples.get("late")
     held = held_meanwhile(report, arguments.hold)
     if a and b and held < 0.99 * run.devices:
-        out["notes"] = notes + [f"memory and CPU are not told: {held} of {run.devices} were connected between the measurements"]
+        notes.append(f"memory and CPU are not told: {held} of {run.devices} were connected between the measurements")
     elif a and b:
-        n, span = run.devices, b["at"] - a["at"]
-        part = {key: (b[key] - run.before[key]) * 1024 / n for key in ("iotix", "kernel", "brokers")}
-        out["bytes_per_device"] = {**{key: round(value) for key, value in part.items()},
-                                   "sum": round(sum(part.values())),
-                                   "of_the_host": round((b["used"] - run.before["used"]) * 1024 / n)}
+        span = b["at"] - a["at"]
+        out["bytes_per_device"] = memory_figures(before, b, run.devices)
         out["cpu_seconds_until_connected"] = {"iotix": a["cpu"], "controller": a["cpu_controller"],
-                                              "brokers": a["cpu_brokers"] - run.before["cpu_brokers"]}
+                                              "brokers": a["cpu_brokers"] - before["cpu_brokers"]}
         out["cpu_percent_of_a_core_while_publishing"] = {
             "iotix": round(100 * (b["cpu"] - a["cpu"]) / span, 1),
             "controller": round(100 * (b["cpu_controller"] - a["cpu_controller"]) / span, 1),
@@ -327,6 +259,8 @@ def figures(run, status, arguments, notes, per_broker):
         rates = [point["sent"] / point["seconds"] for point in report["series"]
                  if seconds and point["t"] > seconds + 2 and point["seconds"] > 0]
         out["messages_per_second"] = round(sum(rates) / len(rates)) if rates else None
+    elif b and b["devices"]:
+        out["bytes_per_device"] = memory_figures(before, b, b["devices"])
     return out
 
 
@@ -346,65 +280,80 @@ def show(result):
     line("all connected after", result.get("connect_seconds") and round(result["connect_seconds"], 1), "s")
     line("connects a second", result.get("connects_per_second"))
     for name, key in (("iotix", "iotix"), ("kernel, both ends", "kernel"), ("broker", "brokers"), ("in all", "sum"),
-                      ("what the host has less", "of_the_host")):
+                      ("what the host has less", "of_the_host"), ("as free(1) counts", "as_free_counts")):
         line(f"memory of a device: {name}", memory.get(key), "B")
+    line("memory of the host still available, at least", result["least_memory_available_mib"], "MiB")
     line("messages a second", result.get("messages_per_second"))
     for key in ("p50", "p99", "max"):
-        line(f"lateness {key}", result.get("lateness_ms", {}).get(key), "ms")
+        lateness = result.get("lateness_ms", {}).get(key)
+        line(f"lateness {key}", lateness if lateness is None else round(lateness, 2), "ms")
     for key in ("iotix", "controller", "brokers"):
         line(f"CPU while publishing: {key}", cpu.get(key), "% of a core")
+    line("the run of itself", result.get("validity"))
     for note in result["notes"]:
         print("  " + note)
 
 
-def main():
+def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--iotix", default="build/iotix")
     parser.add_argument("--devices", type=int, help="how many (default: a million, fewer on small hosts)")
     parser.add_argument("--interval", type=float, default=60, help="seconds between two messages of a device")
-    parser.add_argument("--connects", type=int, default=6_500 * (os.cpu_count() or 1),
-                        help="planned starts a second (default: 6,500 for each core)")
-    parser.add_argument("--window", type=int, default=50,
-                        help="connections under way to each broker: mosquitto's accept queue holds 100 (default: 50)")
+    parser.add_argument("--connects", type=int, default=CONNECTS_PER_CORE * (os.cpu_count() or 1),
+                        help=f"planned starts a second (default: {CONNECTS_PER_CORE:,} for each core)")
+    parser.add_argument("--window", type=int, default=WINDOW, help="connections under way to each broker, whose accept "
+                        f"queue holds 100 (default: {WINDOW})")
     parser.add_argument("--hold", type=float, default=60, help="seconds with everybody connected")
     parser.add_argument("--deadline", type=float, default=480,
                         help="seconds after which all is over: the run is interrupted before, and what it measured kept")
+    parser.add_argument("--guard", type=int, default=GUARD_MIB, metavar="MIB",
+                        help=f"the run is ended when less memory is available (default: {GUARD_MIB})")
     parser.add_argument("--out", default="build/bench/million.json")
     parser.add_argument("--no-sysctl", action="store_true", help="leave the kernel's limits alone")
     parser.add_argument("extra", nargs="*", help="further options of iotix run, after --")
     arguments = parser.parse_args()
-    arguments.started = time.monotonic()
+    arguments.started, arguments.load = time.monotonic(), round(os.getloadavg()[0], 1)
+    return arguments
+
+
+def main():
+    arguments, brokers, run = options(), [], None
     os.makedirs(os.path.dirname(arguments.out) or ".", exist_ok=True)
+
     def stop(number, _):
         if not run:
             sys.exit("ended by a signal")  # what was raised is put back
         run.interrupt(f"ended by {signal.Signals(number).name}")
 
-    limits = Limits(os.geteuid() == 0 and not arguments.no_sysctl)
-    brokers, run = [], None
+    undo = Undo()
+    limits = Limits(os.geteuid() == 0 and not arguments.no_sysctl, undo)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    with tempfile.TemporaryDirectory(prefix="iotix-million.") as folder:
-        try:
-            devices, per_broker, notes = plan(arguments, limits)
-            limits.at_least("net.core.somaxconn", 4096)
-            limits.at_least("net.ipv4.tcp_max_syn_backlog", 4096)
-            notes += limits.refused
-            for note in notes:
-                print(f"fewer devices, or slower, because of {note}", flush=True)
-            brokers = start_brokers(-(-devices // per_broker), folder)
-            run = Run(arguments, devices, brokers, folder)
-            status = run.watch()
-            result = figures(run, status, arguments, notes, per_broker)
-        finally:
-            if run and run.process.poll() is None:
-                run.process.kill()
-                run.process.wait()
-            for broker in brokers:
-                broker.kill()
-            for broker in brokers:
-                broker.wait()
-            limits.restore()
+    try:
+        folder = os.path.join(tempfile.gettempdir(), f"iotix-million.{os.getpid()}")
+        undo.note(folder=folder)
+        os.mkdir(folder, 0o700)
+        devices, per_broker, notes = plan(arguments, limits)
+        for name in ("net.core.somaxconn", "net.ipv4.tcp_max_syn_backlog"):
+            limits.at_least(name, 4096)
+        notes += limits.refused
+        for note in notes:
+            print(note, flush=True)
+        if devices < 1:
+            return 1
+        brokers = start_brokers(-(-devices // per_broker), folder)
+        run = Run(arguments, limits, devices, brokers, folder)
+        status = run.watch()
+        result = figures(run, status, arguments, notes, per_broker)
+    finally:
+        if run and run.process.poll() is None:
+            run.process.kill()
+            run.process.wait()
+        for broker in brokers:
+            broker.kill()
+        for broker in brokers:
+            broker.wait()
+        undo.now()
     with open(arguments.out, "w", encoding="utf-8") as file:
         json.dump(result, file, indent=2)
         file.write("\n")

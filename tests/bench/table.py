@@ -1,6 +1,7 @@
-"""Puts the figures of a measurement into README.md, between the two marks there: table.py build/bench/result.json.
+"""Puts the figures of measurements into README.md, each between its two marks there:
+table.py build/bench/result.json build/bench/million.json.
 
-The file is what bench.py wrote. With --print the table goes to standard output.
+The files are what bench.py and million.py wrote. With --print the tables go to standard output.
 """
 
 import argparse
@@ -9,7 +10,6 @@ import os
 import sys
 
 README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "README.md")
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def number(value, digits):
@@ -43,22 +43,80 @@ def table(result):
     return "\n".join(lines)
 
 
+def million(result):
+    """A run of million.py; what it has not measured has no row."""
+    memory, cpu = result.get("bytes_per_device", {}), result.get("cpu_percent_of_a_core_while_publishing", {})
+    until, late = result.get("cpu_seconds_until_connected", {}), result.get("lateness_ms", {})
+    devices = result["devices"]
+
+    def each(name):  # µs of CPU for each device, until all are connected
+        return until.get(name) and until[name] * 1e6 / devices
+
+    rows = [
+        ("devices", devices, "", 0, None),
+        ("of these, connected at most at the same time", result["connected_at_most"], "", 0, None),
+        ("workers", result.get("workers"), "", 0, None),
+        ("brokers", result["brokers"], "", 0, None),
+        ("planned starts a second", result.get("planned_connects_per_second"), "", 0, None),
+        ("all connected after", result.get("connect_seconds"), " s", 1, 100),
+        ("connects a second, on average", result.get("connects_per_second"), "", 0, None),
+        ("CPU until then, for each device: iotix", each("iotix"), " µs", 0, None),
+        ("CPU until then, for each device: brokers", each("brokers"), " µs", 0, None),
+        ("connect time, p50", result.get("connect_ms", {}).get("p50"), " ms", 1, None),
+        ("connect time, p99", result.get("connect_ms", {}).get("p99"), " ms", 1, None),
+        ("lateness, connecting included, p50", late.get("p50"), " ms", 2, None),
+        ("lateness, connecting included, p99", late.get("p99"), " ms", 1, 50),
+        ("lateness, connecting included, at most", late.get("max"), " ms", 0, None),
+        ("memory of a device: iotix", memory.get("iotix"), " B", 0, None),
+        ("memory of a device: kernel, both ends", memory.get("kernel"), " B", 0, None),
+        ("memory of a device: its broker", memory.get("brokers"), " B", 0, None),
+        ("memory of a device: in all", memory.get("sum"), " B", 0, 9000),
+        ("… as `free` counts it, with what it takes for a cache left out", memory.get("as_free_counts"), " B", 0, 9000),
+        ("messages/s, all connected", result.get("messages_per_second"), "", 0, None),
+        ("CPU meanwhile: iotix, of one core", cpu.get("iotix"), " %", 0, None),
+        ("CPU meanwhile: brokers, of one core", cpu.get("brokers"), " %", 0, None),
+        ("memory of the host still available, at least", result.get("least_memory_available_mib"), " MiB", 0, None),
+    ]
+    lines = [
+        f"{result['cores']} × {result['cpu']}, Linux {result['kernel']}; {result['date']}, load {result['load']} before. "
+        f"The run of itself: {result.get('validity', 'no verdict')}.",
+        "", "| figure | | aim | |", "|---|---|---|---|",
+    ]
+    for name, value, unit, digits, aim in rows:
+        if value is not None:
+            verdict = "" if aim is None else "met" if value <= aim else "**missed**"
+            lines.append(f"| {name} | {number(value, digits)}{unit} | {f'≤ {aim:,}' if aim else ''} | {verdict} |")
+    caches = sorted(memory.get("kernel_caches", {}).items(), key=lambda item: -item[1])
+    if caches:
+        lines += ["", "Of the kernel's bytes for a device, both ends: " +
+                  ", ".join(f"{name} {value:,}" for name, value in caches if value > 0) + "."]
+    lines += [""] + [f"- {note}" for note in result.get("reasons", []) + result["notes"]]
+    return "\n".join(lines).rstrip()
+
+
+def put(readme, name, text):
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = readme.split(begin, 1)
+    return f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("result")
+    parser.add_argument("results", nargs="+")
     parser.add_argument("--print", action="store_true", dest="only_print")
     arguments = parser.parse_args()
-    with open(arguments.result, encoding="utf-8") as file:
-        text = table(json.load(file))
-    if arguments.only_print:
-        print(text)
-        return
     with open(README, encoding="utf-8") as file:
         readme = file.read()
-    before, rest = readme.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    with open(README, "w", encoding="utf-8") as file:
-        file.write(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    for path in arguments.results:
+        with open(path, encoding="utf-8") as file:
+            result = json.load(file)
+        name, text = ("figures", table(result)) if "sections" in result else ("million", million(result))
+        if arguments.only_print:
+            print(text)
+        readme = put(readme, name, text)
+    if not arguments.only_print:
+        with open(README, "w", encoding="utf-8") as file:
+            file.write(readme)
 
 
 if __name__ == "__main__":
