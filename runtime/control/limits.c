@@ -195,7 +195,8 @@ static void check_ports(const struct ix_limits_of_host *host, const struct ix_de
                        "source ports: "
                        "from there on the kernel searches long for a free one, and connecting becomes slow",
                        (ull)connections, d->broker, d->broker_port, host->ports);
-    if (connections > (short_of ? WIDE_PORTS : WIDE_PORTS / 2) || host->ports >= WIDE_PORTS)
+    if (connections > WIDE_PORTS / 2 ||
+        host->ports >= WIDE_PORTS) /* a wider range would not do, or be slow again */
         s->cure = more_addresses(host, d);
     else if (d->loopback)
         s->cure = ix_asprintf("sudo sysctl -w net.ipv4.ip_local_reserved_ports=%u "

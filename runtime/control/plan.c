@@ -8,9 +8,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SIGNALS_NS (50 * IX_MS)
-#define STEPS      64 /* of virtual time between two looks at the real one */
+#define STEPS      64   /* of virtual time between two looks at the real one */
+#define PATIENT_NS IX_S /* of ours, after which somebody who looks on is told how far it is */
 
 void ix_plan_note(struct ix_plan *plan, const char *format, ...)
 {
@@ -116,11 +118,21 @@ static void stop(struct ix_plan *plan, const char *format, ...)
     plan->stopped = ix_strdup(text);
 }
 
+static void show(const struct ix_run *run)
+{
+    struct ix_buf text;
+    ix_buf_init(&text, 200);
+    ix_units_put_duration(&text, (run->loop.now_ns - run->start_ns) / IX_S * IX_S);
+    fprintf(stderr, "\r\033[Kfollowed %s of its time; Ctrl-C: the plan so far", ix_buf_cstr(&text));
+    ix_buf_deinit(&text);
+}
+
 void ix_plan_follow(struct ix_run *run)
 {
     struct ix_plan *plan = run->config.plan;
     struct ix_loop *loop = &run->loop;
     uint64_t until = run->start_ns + plan->options.until_ns, began = uv_hrtime(), looked = began;
+    bool is_seen = isatty(STDERR_FILENO), shown = false;
     for (int steps = 0; run->phase != RUN_DONE && (run->phase != RUN_STARTING || !run->preset); steps++) {
         if (!ix_loop_step_virtual(loop, until)) {
             struct ix_buf text;
@@ -135,11 +147,17 @@ void ix_plan_follow(struct ix_run *run)
             continue;
         looked = now;
         uv_run(&loop->uv, UV_RUN_NOWAIT); /* a Ctrl-C */
+        if (is_seen && now - began > PATIENT_NS && !run->interrupted) {
+            show(run);
+            shown = true;
+        }
         if (now - began > plan->options.patience_ns) {
             stop(plan, "following it took more than %.0f s", (double)plan->options.patience_ns / 1e9);
             break;
         }
     }
+    if (shown)
+        fputs("\r\033[K", stderr);
     plan->complete = run->phase == RUN_DONE && !run->result.error;
     if (run->phase == RUN_RUNNING || run->phase == RUN_DRAINING) {
         ix_run_measure(run);

@@ -137,8 +137,9 @@ static void put_needs(struct ix_buf *out, const struct ix_plan *plan)
     ix_buf_printf(out, "  %-*s %12s %14s   %s\n", LABEL, "memory",
                   bytes_text(a, sizeof a, d->memory_iotix + d->memory_kernel + d->memory_broker),
                   bytes_text(b, sizeof b, h->memory), note);
-    ix_buf_printf(out, "  %-*s %12.2f %14u   while publishing%s\n", LABEL, "cores, roughly",
-                  plan->cpu_publishing, h->cores, d->broker_end ? ", brokers included" : "");
+    snprintf(note, sizeof note, plan->cpu_publishing < 0.005 ? "< 0.01" : "%.2f", plan->cpu_publishing);
+    ix_buf_printf(out, "  %-*s %12s %14u   while publishing%s\n", LABEL, "cores, roughly", note, h->cores,
+                  d->broker_end ? ", brokers included" : "");
     ix_buf_printf(out, "\nRATES%*s %12s\n", LABEL - 3, "", "peak second");
     put_rate(out, "connects/s", plan->connects_peak, plan->connects_average, false);
     put_rate(out, "messages/s", plan->messages_peak, plan->messages_average, false);
@@ -188,7 +189,9 @@ static void put_head(const struct ix_run *run, const struct ix_plan *plan, struc
     else
         ix_buf_str(out, "this host has what the run needs");
     ix_buf_str(out, "\n");
-    if (!plan->complete) {
+    if (!plan->complete && plan->seconds <= 0) {
+        ix_buf_printf(out, "  %s\n", plan->stopped ? plan->stopped : "Interrupted before it began");
+    } else if (!plan->complete) {
         ix_buf_str(out, "  Followed for ");
         put_duration(out, plan->seconds);
         ix_buf_printf(out, " of its time, not to its end: %s. The figures are those of this part.\n",
@@ -200,8 +203,10 @@ void ix_plan_print_text(const struct ix_run *run, const struct ix_plan *plan, st
 {
     put_head(run, plan, out);
     put_shortages(out, plan);
-    put_needs(out, plan);
-    put_launches(out, plan);
+    if (plan->group_count || !plan->failed) { /* else nothing came of it */
+        put_needs(out, plan);
+        put_launches(out, plan);
+    }
     if (plan->note_count)
         ix_buf_str(out, "\nNOTES\n");
     for (size_t i = 0; i < plan->note_count; i++)

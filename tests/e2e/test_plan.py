@@ -89,6 +89,78 @@ def test_the_run_measures_what_was_planned(name, options, plan, iotix, tmp_path)
     raise AssertionError(f"planned and measured: {wrong}")
 
 
+ODD = """local iotix = require "iotix"
+local function model(id, protocol, connection, ...)
+  return { id = id, name = id, type = "sensor", protocol = protocol, connection = connection, telemetry = { ... } }
+end
+local function count(ms, phase)
+  return { name = "a", type = "integer", intervalMs = ms, phase = phase,
+           generator = { type = "sequence", start = 0, step = 1, max = 1000000 } }
+end
+local text = { name = "b", type = "string", intervalMs = 700, generator = { type = "constant", value = "hello" } }
+local function mqtt(qos, more)
+  local connection = { topicPattern = "d/${deviceId}", qos = qos }
+  for key, value in pairs(more or {}) do connection[key] = value end
+  return connection
+end
+
+return iotix.scenario { name = "odd",
+  behaviors = { chatty = { on_start = function(device) device:every(0.25, "say") end,
+                           on_timer = function(device) device:publish("x/" .. device.id, "{}") end } },
+  run = function(t)
+    t:observe { topics = "d/#" }
+    local a = t:group { model = model("a", "mqtt", mqtt(1), count(500)), count = 200, group = "a" }
+    local b = t:group { model = model("b", "mqtt", mqtt(0, { payload = "combined" }), count(300, "random"), text),
+                        count = 200, group = "b" }
+    local c = t:group { model = model("c", "mqtt", mqtt(2), count(1000, "random")), count = 100, group = "c" }
+    local talking = model("d", "mqtt", mqtt(1), count(500))
+    talking.behaviors = { { name = "chatty", handler = "chatty" } }
+    local d = t:group { model = talking, count = 20, group = "d" }
+    a:start { strategy = "exponential", delayMs = 1, exponentBase = 1.05, maxDelayMs = 30 }
+    b:start { strategy = "poisson", rate = 150 }
+    c:start { strategy = "stages", stages = { { duration = "1s", target = 10 }, { duration = "1s", target = "100%" } } }
+    d:start()
+    d:wait { connected = "100%" }
+    t:wait_until(function() return (d:device(3):value "a" or 0) >= 5 end, "10s", "five values")
+    local outage = a:dropout { strategy = "linear", count = 100, delayMs = 10, reconnect = true, reconnectDelayMs = 800 }
+    b:dropout { strategy = "random", percentage = 50, durationMs = 1500 }
+    outage:wait()
+    c:stop()
+    t:sleep "2s"
+  end }
+"""
+
+
+def test_an_odd_scenario_is_foreseen_as_well(plan, iotix, write, tmp_path):
+    """Launches of all kinds, a mix of qualities of service, behaviours that publish, dropouts, an observer, values."""
+    path = write("odd.lua", ODD)
+    planned = plan(path, "--broker", "embedded", "--seed", "3")
+    needs = planned["needs"]
+    assert planned["followed"]["complete"] and planned["fits"] and needs["observers"] == 1, planned
+    for attempt in range(3):  # a busy host may delay one run
+        report = tmp_path / f"{attempt}.json"
+        iotix("run", path, "--broker", "embedded", "--seed", "3", "--out", f"json={report}", timeout=90)
+        measured = json.loads(report.read_text())
+        totals = measured["totals"]["counters"]
+        pairs = {"devices": (needs["devices"], sum(g["devices"]["count"] for g in measured["groups"])),
+                 "workers": (needs["workers"], measured["run"]["workers"]),
+                 "messages": (needs["messages"], totals["messages.sent"]), "bytes": (needs["bytes"], totals["bytes.sent"]),
+                 "dropped": (needs["dropped"], totals["connection.dropped"])}
+        wrong = {key: pair for key, pair in pairs.items() if not near(*pair)}
+        if not wrong:
+            return
+    raise AssertionError(f"planned and measured: {wrong}")
+
+
+def test_a_threshold_that_asks_to_abort_ends_the_plan_too(plan, probe):
+    keys = ('thresholds = { ["messages.sent"] = { threshold = "count<50", abortOnFail = true }, '
+            '["publish.latency"] = { threshold = "p(99)<1s", abortOnFail = true } },')
+    found = plan(probe(10, 't:sleep "60s"', keys=keys), "--broker", "embedded")
+    assert found["followed"]["complete"] and found["followed"]["seconds"] < 10
+    assert 50 <= found["needs"]["messages"] < 100
+    assert any('threshold messages.sent "count<50" asks to abort' in note for note in found["notes"]), found["notes"]
+
+
 def pss(pid):
     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     return 1024 * int(re.search(r"(?m)^Pss: +(\d+)", text).group(1))
