@@ -10,6 +10,11 @@
 
 #define MODEL_MAX (16u << 20)
 
+static const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 static int check_file(const char *path)
 {
     char *text;
@@ -26,8 +31,9 @@ static int check_file(const char *path)
     struct ix_model *model = ix_model_parse(text, len, &options, &faults);
     int code = model ? 0 : -1;
     if (model)
-        printf("%s: ok: %s \"%s\", %zu attributes, %zu commands, %zu behaviours\n", path, model->id,
-               model->name, model->attribute_count, model->command_count, model->behavior_count);
+        printf("%s: ok: %s \"%s\", %zu attribute%s, %zu command%s, %zu behaviour%s\n", path, model->id,
+               model->name, model->attribute_count, plural(model->attribute_count), model->command_count,
+               plural(model->command_count), model->behavior_count, plural(model->behavior_count));
     else if (ix_faults_fail(&faults, path, &err) < 0)
         fprintf(stderr, "%s\n", err.text);
     for (size_t i = 0; i < faults.count; i++)
