@@ -25,9 +25,8 @@ struct ix_bench_wish {
     char *folder, *file; /* of --message @FILE */
 };
 
-/* Those of one kind, with their targets in *wish; how many. */
-size_t ix_bench_options(enum ix_bench_kind kind, struct ix_bench_wish *wish,
-                        struct ix_option out[IX_BENCH_OPTIONS_MAX]);
+/* The flags of one kind, which fill a struct ix_bench_wish; how many. */
+size_t ix_bench_options(enum ix_bench_kind kind, struct ix_option out[IX_BENCH_OPTIONS_MAX]);
 /* A word of the command line, with what other tools call a flag replaced by our name; the caller frees it. */
 char *ix_bench_our_name(const char *word);
 

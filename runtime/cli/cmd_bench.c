@@ -395,7 +395,8 @@ static int bench(size_t place, int argc, char **argv)
     const struct ix_command_line line = {.usage = usage,
                                          .summary = summary,
                                          .options = options,
-                                         .option_count = ix_bench_options(benches[place].kind, &w, options)};
+                                         .option_count = ix_bench_options(benches[place].kind, options),
+                                         .into = &w};
     size_t count;
     int status;
     if (ix_command_begin(&line, argc, words, arguments, &count, &status))

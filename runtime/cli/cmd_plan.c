@@ -26,6 +26,38 @@ struct wish {
     bool workers_given;
 };
 
+#define INTO(field) IX_OPTION_INTO(struct wish, field)
+static const struct ix_option options[] = {
+    {"--broker", 'b', IX_OPT_TEXT, "WHERE",
+     "auto (default: localhost:1883 if something listens there, else embedded), embedded, or HOST:PORT[,…]",
+     INTO(config.broker)},
+    {"--broker-force", 0, IX_OPT_FLAG, NULL,
+     "the broker replaces addresses that the scenario sets itself too", INTO(config.broker_force)},
+    {"--bind", 0, IX_OPT_TEXT, "ADDR[-ADDR][,…]", "source addresses of devices; auto (default) or none",
+     INTO(config.bind)},
+    {"--connect-rate", 0, IX_OPT_TEXT, "N/s", "connections opened a second (default: no limit)",
+     INTO(connect_rate)},
+    {"--connect-window", 0, IX_OPT_COUNT, "N",
+     "connections under way at the same time, of all devices together: what brokers with short accept queues "
+     "take without dropping (default: no limit)",
+     INTO(config.connect_window)},
+    {"--option", 'e', IX_OPT_LIST, "name=value", "sets an option that the scenario declares (repeatable)",
+     INTO(settings)},
+    {"--observe", 0, IX_OPT_LIST, "FILTER", "topics that the delivery ledger observes (repeatable)",
+     INTO(observe)},
+    {"--observers", 0, IX_OPT_COUNT, "N", "observer processes (default: 1)", INTO(config.observers)},
+    {"--seed", 's', IX_OPT_TEXT, "N", "the run's seed (default: a new one)", INTO(seed)},
+    {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
+     IX_OPTION_INTO_ASKED(struct wish, workers, workers_given)},
+    {"--allow-env", 0, IX_OPT_LIST, "NAME", "lets models use ${env.NAME} (repeatable)", INTO(allowed_env)},
+    {"--until", 0, IX_OPT_TIME, "TIME", "follows the scenario to this instant of its time (default: 24h)",
+     INTO(plan.until_ns)},
+    {"--patience", 0, IX_OPT_TIME, "TIME", "how long following may take (default: 20s)",
+     INTO(plan.patience_ns)},
+    {"--json", 0, IX_OPT_FLAG, NULL, "JSON instead of text", INTO(plan.json)},
+};
+#undef INTO
+
 static int check(struct wish *w, struct ix_error *err)
 {
     int code = ix_values_seed(w->seed, &w->config.seed, err);
@@ -65,41 +97,11 @@ static int plan(struct wish *w, const char *path)
 int ix_command_plan(int argc, char **argv)
 {
     struct wish w = {.workers = 1, .plan = {.until_ns = 24 * 3600 * IX_S, .patience_ns = 20 * IX_S}};
-    const struct ix_option options[] = {
-        {"--broker", 'b', IX_OPT_TEXT, "WHERE",
-         "auto (default: localhost:1883 if something listens there, else embedded), embedded, or "
-         "HOST:PORT[,…]",
-         &w.config.broker, NULL},
-        {"--broker-force", 0, IX_OPT_FLAG, NULL,
-         "the broker replaces addresses that the scenario sets itself too", &w.config.broker_force, NULL},
-        {"--bind", 0, IX_OPT_TEXT, "ADDR[-ADDR][,…]", "source addresses of devices; auto (default) or none",
-         &w.config.bind, NULL},
-        {"--connect-rate", 0, IX_OPT_TEXT, "N/s", "connections opened a second (default: no limit)",
-         &w.connect_rate, NULL},
-        {"--connect-window", 0, IX_OPT_COUNT, "N",
-         "connections under way at the same time, of all devices together: what brokers with short accept "
-         "queues take without dropping (default: no limit)",
-         &w.config.connect_window, NULL},
-        {"--option", 'e', IX_OPT_LIST, "name=value", "sets an option that the scenario declares (repeatable)",
-         &w.settings, NULL},
-        {"--observe", 0, IX_OPT_LIST, "FILTER", "topics that the delivery ledger observes (repeatable)",
-         &w.observe, NULL},
-        {"--observers", 0, IX_OPT_COUNT, "N", "observer processes (default: 1)", &w.config.observers, NULL},
-        {"--seed", 's', IX_OPT_TEXT, "N", "the run's seed (default: a new one)", &w.seed, NULL},
-        {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
-         &w.workers, &w.workers_given},
-        {"--allow-env", 0, IX_OPT_LIST, "NAME", "lets models use ${env.NAME} (repeatable)", &w.allowed_env,
-         NULL},
-        {"--until", 0, IX_OPT_TIME, "TIME", "follows the scenario to this instant of its time (default: 24h)",
-         &w.plan.until_ns, NULL},
-        {"--patience", 0, IX_OPT_TIME, "TIME", "how long following may take (default: 20s)",
-         &w.plan.patience_ns, NULL},
-        {"--json", 0, IX_OPT_FLAG, NULL, "JSON instead of text", &w.plan.json, NULL},
-    };
     const struct ix_command_line line = {.usage = "iotix plan FILE.lua [options]",
                                          .summary = summary,
                                          .options = options,
                                          .option_count = IX_ARRAY_LEN(options),
+                                         .into = &w,
                                          .min_arguments = 1,
                                          .max_arguments = 1};
     const char **arguments = ix_calloc((size_t)argc + 1, sizeof *arguments);

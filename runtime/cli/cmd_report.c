@@ -142,24 +142,31 @@ static int report(const char *data_dir, const char *name, const struct ix_option
     return status;
 }
 
+struct wish {
+    struct ix_option_list outputs, limits;
+    const char *data_dir;
+};
+
+#define INTO(field) IX_OPTION_INTO(struct wish, field)
+static const struct ix_option options[] = {
+    {"--out", 'o', IX_OPT_LIST, "KIND=FILE",
+     "writes a report: junit, json, html, csv, ndjson (repeatable; - is stdout)", INTO(outputs)},
+    {"--limit", 0, IX_OPT_LIST, "NAME=VALUE",
+     "judges the generator by another limit than the run did (iotix help run lists them; repeatable)",
+     INTO(limits)},
+    {"--data-dir", 0, IX_OPT_TEXT, "FOLDER",
+     "where the runs are (default: $XDG_STATE_HOME/iotix, else ~/.local/state/iotix)", INTO(data_dir)},
+};
+#undef INTO
+
 int ix_command_report(int argc, char **argv)
 {
-    struct ix_option_list outputs = {0}, limits = {0};
-    const char *data_dir_option = NULL;
-    const struct ix_option options[] = {
-        {"--out", 'o', IX_OPT_LIST, "KIND=FILE",
-         "writes a report: junit, json, html, csv, ndjson (repeatable; - is stdout)", &outputs, NULL},
-        {"--limit", 0, IX_OPT_LIST, "NAME=VALUE",
-         "judges the generator by another limit than the run did (iotix help run lists them; repeatable)",
-         &limits, NULL},
-        {"--data-dir", 0, IX_OPT_TEXT, "FOLDER",
-         "where the runs are (default: $XDG_STATE_HOME/iotix, else ~/.local/state/iotix)", &data_dir_option,
-         NULL},
-    };
+    struct wish w = {0};
     const struct ix_command_line line = {.usage = "iotix report [RUN] [options]",
                                          .summary = summary,
                                          .options = options,
                                          .option_count = IX_ARRAY_LEN(options),
+                                         .into = &w,
                                          .min_arguments = 0,
                                          .max_arguments = 1};
     const char **arguments = ix_calloc((size_t)argc + 1, sizeof *arguments);
@@ -168,15 +175,15 @@ int ix_command_report(int argc, char **argv)
     int status;
     struct ix_error err;
     if (ix_command_begin(&line, argc, argv, arguments, &count, &status)) {
-        if (ix_data_dir_path(data_dir_option, &data_dir, &err) < 0) {
+        if (ix_data_dir_path(w.data_dir, &data_dir, &err) < 0) {
             fprintf(stderr, "iotix report: %s\n", err.text);
             status = IX_EXIT_CONFIGURATION;
-        } else if (count == 0 && (outputs.count || limits.count)) {
+        } else if (count == 0 && (w.outputs.count || w.limits.count)) {
             fprintf(stderr, "iotix report: %s needs a run: iotix report last …\n",
-                    outputs.count ? "--out" : "--limit");
+                    w.outputs.count ? "--out" : "--limit");
             status = IX_EXIT_CONFIGURATION;
         } else {
-            status = count ? report(data_dir, arguments[0], &outputs, &limits) : list_runs(data_dir);
+            status = count ? report(data_dir, arguments[0], &w.outputs, &w.limits) : list_runs(data_dir);
         }
     }
     free(data_dir);

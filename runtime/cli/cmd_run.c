@@ -37,6 +37,66 @@ struct given {
     char **words; /* of the run that is repeated, and ours */
 };
 
+#define INTO(field) IX_OPTION_INTO(struct given, field)
+static const struct ix_option options[] = {
+    {"--broker", 'b', IX_OPT_TEXT, "WHERE",
+     "auto (default: localhost:1883 if it answers, else embedded), embedded, or HOST:PORT[,…]",
+     INTO(config.broker)},
+    {"--broker-force", 0, IX_OPT_FLAG, NULL,
+     "the broker replaces addresses that the scenario sets itself too", INTO(config.broker_force)},
+    {"--bind", 0, IX_OPT_TEXT, "ADDR[-ADDR][,…]",
+     "source addresses that devices connect from, in turn; auto (default): more than one where a broker on "
+     "loopback gets more connections than an address has ports; none",
+     INTO(config.bind)},
+    {"--connect-rate", 0, IX_OPT_TEXT, "N/s",
+     "connections opened a second by all devices together, reconnecting ones included (default: no limit)",
+     INTO(connect_rate)},
+    {"--connect-window", 0, IX_OPT_COUNT, "N",
+     "connections under way at the same time, of all devices together: what brokers with short accept queues "
+     "take without dropping (default: no limit)",
+     INTO(config.connect_window)},
+    {"--option", 'e', IX_OPT_LIST, "name=value", "sets an option that the scenario declares (repeatable)",
+     INTO(settings)},
+    {"--out", 'o', IX_OPT_LIST, "KIND=FILE", "writes a report: junit, json, html, csv, ndjson (repeatable)",
+     INTO(outputs)},
+    {"--seed", 's', IX_OPT_TEXT, "N", "repeats the random choices of an earlier run (default: a new seed)",
+     INTO(seed)},
+    {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
+     IX_OPTION_INTO_ASKED(struct given, workers, workers_given)},
+    {"--allow-env", 0, IX_OPT_LIST, "NAME", "lets models use ${env.NAME} (repeatable)", INTO(allowed_env)},
+    {"--interval", 'i', IX_OPT_TIME, "TIME", "between progress lines and points of reports (default: 1s)",
+     INTO(interval)},
+    {"--data-dir", 0, IX_OPT_TEXT, "FOLDER",
+     "where the run's journal goes, for iotix report (default: $XDG_STATE_HOME/iotix, else "
+     "~/.local/state/iotix)",
+     INTO(config.data_dir)},
+    {"--data-limit", 0, IX_OPT_TEXT, "SIZE",
+     "what the journals of all runs may take there: the oldest make room; one run may have a quarter "
+     "(default: 1GiB)",
+     INTO(data_limit)},
+    {"--observe", 0, IX_OPT_LIST, "FILTER",
+     "accounts for every message to these topics with an observer of its own: delivered, lost, doubled, "
+     "reordered (repeatable; '#': all; as t:observe)",
+     INTO(observe)},
+    {"--observers", 0, IX_OPT_COUNT, "N",
+     "observer processes; more than one share the subscription (default: 1)", INTO(config.observers)},
+    {"--late-after", 0, IX_OPT_TIME, "TIME",
+     "with --observe: later than this after they were due, messages count as late",
+     INTO(config.late_after_ns)},
+    {"--limit", 0, IX_OPT_LIST, "NAME=VALUE",
+     "a limit of the judgement on the generator itself, or off; wins over `limits` of the scenario: "
+     "lateness.degraded (50ms), lateness.invalid (1s), busy.degraded (90%), wait.degraded (50%), busy.for "
+     "(5s), steal.degraded (10%), restarts.degraded (0), dropped.degraded (0), ownFault.invalid (0.1%), "
+     "overrun.invalid (0) (repeatable)",
+     INTO(limits)},
+    {"--replay-of", 0, IX_OPT_TEXT, "RESULT",
+     "repeats an earlier run, by its JSON report or as iotix report names it: same scenario, seed and "
+     "options, but for what is given here; says what is not the same",
+     INTO(replay_of)},
+    {"--quiet", 'q', IX_OPT_FLAG, NULL, "no progress", INTO(quiet)},
+};
+#undef INTO
+
 static void forget_words(struct ix_option_list *list)
 {
     for (size_t i = 0; i < list->count; i++)
@@ -47,75 +107,11 @@ static void forget_words(struct ix_option_list *list)
 /* Everything from the words, anew. */
 static bool read_words(struct given *given, int argc, char **argv, int *status)
 {
-    const struct ix_option options[] = {
-        {"--broker", 'b', IX_OPT_TEXT, "WHERE",
-         "auto (default: localhost:1883 if it answers, else embedded), embedded, or HOST:PORT[,…]",
-         &given->config.broker, NULL},
-        {"--broker-force", 0, IX_OPT_FLAG, NULL,
-         "the broker replaces addresses that the scenario sets itself too", &given->config.broker_force,
-         NULL},
-        {"--bind", 0, IX_OPT_TEXT, "ADDR[-ADDR][,…]",
-         "source addresses that devices connect from, in turn; auto (default): more than one where a broker "
-         "on "
-         "loopback gets more connections than an address has ports; none",
-         &given->config.bind, NULL},
-        {"--connect-rate", 0, IX_OPT_TEXT, "N/s",
-         "connections opened a second by all devices together, reconnecting ones included (default: no "
-         "limit)",
-         &given->connect_rate, NULL},
-        {"--connect-window", 0, IX_OPT_COUNT, "N",
-         "connections under way at the same time, of all devices together: what brokers with short accept "
-         "queues take without dropping (default: no limit)",
-         &given->config.connect_window, NULL},
-        {"--option", 'e', IX_OPT_LIST, "name=value", "sets an option that the scenario declares (repeatable)",
-         &given->settings, NULL},
-        {"--out", 'o', IX_OPT_LIST, "KIND=FILE",
-         "writes a report: junit, json, html, csv, ndjson (repeatable)", &given->outputs, NULL},
-        {"--seed", 's', IX_OPT_TEXT, "N",
-         "repeats the random choices of an earlier run (default: a new seed)", &given->seed, NULL},
-        {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
-         &given->workers, &given->workers_given},
-        {"--allow-env", 0, IX_OPT_LIST, "NAME", "lets models use ${env.NAME} (repeatable)",
-         &given->allowed_env, NULL},
-        {"--interval", 'i', IX_OPT_TIME, "TIME", "between progress lines and points of reports (default: 1s)",
-         &given->interval, NULL},
-        {"--data-dir", 0, IX_OPT_TEXT, "FOLDER",
-         "where the run's journal goes, for iotix report (default: $XDG_STATE_HOME/iotix, else "
-         "~/.local/state/iotix)",
-         &given->config.data_dir, NULL},
-        {"--data-limit", 0, IX_OPT_TEXT, "SIZE",
-         "what the journals of all runs may take there: the oldest make room; one run may have a quarter "
-         "(default: 1GiB)",
-         &given->data_limit, NULL},
-        {"--observe", 0, IX_OPT_LIST, "FILTER",
-         "accounts for every message to these topics with an observer of its own: delivered, lost, doubled, "
-         "reordered (repeatable; '#': all; as t:observe)",
-         &given->observe, NULL},
-        {"--observers", 0, IX_OPT_COUNT, "N",
-         "observer processes; more than one share the subscription (default: 1)", &given->config.observers,
-         NULL},
-        {"--late-after", 0, IX_OPT_TIME, "TIME",
-         "with --observe: later than this after they were due, messages count as late",
-         &given->config.late_after_ns, NULL},
-        {"--limit", 0, IX_OPT_LIST, "NAME=VALUE",
-         "a limit of the judgement on the generator itself, or off; wins over `limits` of the scenario: "
-         "lateness.degraded (50ms), "
-         "lateness.invalid (1s), "
-         "busy.degraded (90%), wait.degraded (50%), busy.for (5s), steal.degraded (10%), restarts.degraded "
-         "(0), "
-         "dropped.degraded (0), ownFault.invalid (0.1%), overrun.invalid (0) (repeatable)",
-         &given->limits, NULL},
-        {"--replay-of", 0, IX_OPT_TEXT, "RESULT",
-         "repeats an earlier run, by its JSON report or as iotix report names it: same scenario, seed and "
-         "options, but "
-         "for what is given here; says what is not the same",
-         &given->replay_of, NULL},
-        {"--quiet", 'q', IX_OPT_FLAG, NULL, "no progress", &given->quiet, NULL},
-    };
     const struct ix_command_line line = {.usage = "iotix run FILE.lua [options]",
                                          .summary = summary,
                                          .options = options,
                                          .option_count = IX_ARRAY_LEN(options),
+                                         .into = given,
                                          .min_arguments = 0,
                                          .max_arguments = 1,
                                          .record = &given->record};

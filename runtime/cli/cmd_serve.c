@@ -286,45 +286,46 @@ struct wish {
     char *dir;                     /* NULL: nothing is kept */
 };
 
+#define INTO(field) IX_OPTION_INTO(struct wish, field)
+static const struct ix_option options[] = {
+    {"--host", 0, IX_OPT_TEXT, "ADDR", "address to listen on (default: 127.0.0.1)", INTO(api.host)},
+    {"--port", 'p', IX_OPT_COUNT, "N", "port of the device engine, 0 for a free one (default: 8080)",
+     INTO(port)},
+    {"--data-dir", 'd', IX_OPT_TEXT, "DIR",
+     "where everything is kept (default: $XDG_STATE_HOME/iotix, else ~/.local/state/iotix)", INTO(data_dir)},
+    {"--ephemeral", 0, IX_OPT_FLAG, NULL, "keeps nothing", INTO(ephemeral)},
+    {"--models", 'm', IX_OPT_LIST, "DIR",
+     "folder of device models, watched for changes (repeatable; default: DEVICE_MODEL_PATH, "
+     "else " IMAGE_FOLDER " if there is one); the shipped models are there as well",
+     INTO(models)},
+    {"--broker", 'b', IX_OPT_TEXT, "WHERE",
+     "auto (default: localhost:1883 if it answers, else an embedded one on that port), embedded (on a free "
+     "port), or HOST:PORT[,…]; replaces what models name",
+     INTO(service.broker)},
+    {"--bind", 0, IX_OPT_TEXT, "ADDR[-ADDR][,…]",
+     "source addresses that devices connect from, as for `iotix run`", INTO(service.bind)},
+    {"--connect-rate", 0, IX_OPT_COUNT, "N",
+     "connections opened a second by all devices together (default: no limit)", INTO(rate)},
+    {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
+     INTO(workers)},
+    {"--allow-env", 0, IX_OPT_LIST, "NAME", "lets models use ${env.NAME} (repeatable)", INTO(allowed_env)},
+    {"--allow-host", 0, IX_OPT_LIST, "NAME",
+     "a name by which clients may call this service, beside localhost and addresses (repeatable)",
+     INTO(hosts)},
+    {"--log-level", 0, IX_OPT_TEXT, "LEVEL", "ERROR, WARN, INFO or DEBUG (default: LOG_LEVEL, else INFO)",
+     INTO(log_level)},
+    {"--log-format", 0, IX_OPT_TEXT, "FORMAT", "text (default) or json, one line each on stderr",
+     INTO(log_format)},
+};
+#undef INTO
+
 static bool read_words(struct wish *w, int argc, char **argv, int *status, struct ix_error *err)
 {
-    const struct ix_option options[] = {
-        {"--host", 0, IX_OPT_TEXT, "ADDR", "address to listen on (default: 127.0.0.1)", &w->api.host, NULL},
-        {"--port", 'p', IX_OPT_COUNT, "N", "port of the device engine, 0 for a free one (default: 8080)",
-         &w->port, NULL},
-        {"--data-dir", 'd', IX_OPT_TEXT, "DIR",
-         "where everything is kept (default: $XDG_STATE_HOME/iotix, else ~/.local/state/iotix)", &w->data_dir,
-         NULL},
-        {"--ephemeral", 0, IX_OPT_FLAG, NULL, "keeps nothing", &w->ephemeral, NULL},
-        {"--models", 'm', IX_OPT_LIST, "DIR",
-         "folder of device models, watched for changes (repeatable; default: DEVICE_MODEL_PATH, "
-         "else " IMAGE_FOLDER " if there is one); the shipped models are there as well",
-         &w->models, NULL},
-        {"--broker", 'b', IX_OPT_TEXT, "WHERE",
-         "auto (default: localhost:1883 if it answers, else an embedded one on that port), embedded (on a "
-         "free port), "
-         "or HOST:PORT[,…]; replaces what models name",
-         &w->service.broker, NULL},
-        {"--bind", 0, IX_OPT_TEXT, "ADDR[-ADDR][,…]",
-         "source addresses that devices connect from, as for `iotix run`", &w->service.bind, NULL},
-        {"--connect-rate", 0, IX_OPT_COUNT, "N",
-         "connections opened a second by all devices together (default: no limit)", &w->rate, NULL},
-        {"--workers", 'w', IX_OPT_COUNT, "N", "worker processes to begin with (default: one per core)",
-         &w->workers, NULL},
-        {"--allow-env", 0, IX_OPT_LIST, "NAME", "lets models use ${env.NAME} (repeatable)", &w->allowed_env,
-         NULL},
-        {"--allow-host", 0, IX_OPT_LIST, "NAME",
-         "a name by which clients may call this service, beside localhost and addresses (repeatable)",
-         &w->hosts, NULL},
-        {"--log-level", 0, IX_OPT_TEXT, "LEVEL", "ERROR, WARN, INFO or DEBUG (default: LOG_LEVEL, else INFO)",
-         &w->log_level, NULL},
-        {"--log-format", 0, IX_OPT_TEXT, "FORMAT", "text (default) or json, one line each on stderr",
-         &w->log_format, NULL},
-    };
     const struct ix_command_line line = {.usage = "iotix serve [device] [options]",
                                          .summary = summary,
                                          .options = options,
                                          .option_count = IX_ARRAY_LEN(options),
+                                         .into = w,
                                          .max_arguments = 3};
     const char **arguments = ix_calloc((size_t)argc + 1, sizeof *arguments);
     size_t count;

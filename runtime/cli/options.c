@@ -42,36 +42,38 @@ static bool is_boolean(const char *word)
     return strcmp(word, "true") == 0 || strcmp(word, "false") == 0;
 }
 
-static int store(const struct ix_option *o, const char *value, struct ix_error *err)
+static int store(const struct ix_command_line *line, const struct ix_option *o, const char *value,
+                 struct ix_error *err)
 {
     struct ix_error why;
+    void *target = (char *)line->into + o->target;
     int code = 0;
-    if (o->given)
-        *o->given = true;
+    if (o->given != IX_OPTION_UNASKED)
+        *(bool *)((char *)line->into + o->given) = true;
     switch (o->kind) {
     case IX_OPT_FLAG:
-        *(bool *)o->target = true;
+        *(bool *)target = true;
         break;
     case IX_OPT_BOOL:
         if (value && !is_boolean(value))
             return ix_fail(err, -EINVAL, "%s %s: it must be true or false", o->name, value);
-        *(bool *)o->target = !value || strcmp(value, "true") == 0;
+        *(bool *)target = !value || strcmp(value, "true") == 0;
         break;
     case IX_OPT_TEXT:
-        *(const char **)o->target = value;
+        *(const char **)target = value;
         break;
     case IX_OPT_LIST: {
-        struct ix_option_list *list = o->target;
+        struct ix_option_list *list = target;
         if (list->count == IX_OPTION_LIST_MAX)
             return ix_fail(err, -E2BIG, "%s may be given %d times at most", o->name, IX_OPTION_LIST_MAX);
         list->items[list->count++] = value;
         break;
     }
     case IX_OPT_COUNT:
-        code = ix_units_count(value, o->target, &why);
+        code = ix_units_count(value, target, &why);
         break;
     case IX_OPT_TIME:
-        code = ix_units_duration(value, IX_S, o->target, &why);
+        code = ix_units_duration(value, IX_S, target, &why);
         break;
     }
     return code < 0 ? ix_fail(err, code, "%s %s: %s", o->name, value, why.text) : 0;
@@ -81,7 +83,7 @@ static int store(const struct ix_option *o, const char *value, struct ix_error *
 static int take(const struct ix_command_line *line, const struct ix_option *o, const char *value,
                 struct ix_error *err)
 {
-    int code = store(o, value, err);
+    int code = store(line, o, value, err);
     if (code == 0 && line->record && line->record->count < IX_OPTION_LIST_MAX)
         line->record->items[line->record->count++] =
             value ? ix_asprintf("%s=%s", o->name, value) : ix_strdup(o->name);

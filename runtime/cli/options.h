@@ -5,12 +5,12 @@
 #include "base/error.h"
 
 enum ix_option_kind {
-    IX_OPT_FLAG,  /* bool * */
-    IX_OPT_BOOL,  /* bool *: "true" or "false" may follow; alone it is true */
-    IX_OPT_TEXT,  /* const char **; the last one counts */
-    IX_OPT_LIST,  /* struct ix_option_list *; repeatable */
-    IX_OPT_COUNT, /* uint64_t *: "5000", "1k" */
-    IX_OPT_TIME,  /* uint64_t * in ns: "500ms", "1m"; bare numbers are seconds */
+    IX_OPT_FLAG,  /* bool */
+    IX_OPT_BOOL,  /* bool: "true" or "false" may follow; alone it is true */
+    IX_OPT_TEXT,  /* const char *; the last one counts; points into argv */
+    IX_OPT_LIST,  /* struct ix_option_list; repeatable */
+    IX_OPT_COUNT, /* uint64_t: "5000", "1k" */
+    IX_OPT_TIME,  /* uint64_t, ns: "500ms", "1m"; bare numbers are seconds */
 };
 
 #define IX_OPTION_LIST_MAX 256
@@ -25,16 +25,20 @@ struct ix_option {
     enum ix_option_kind kind;
     const char *value; /* shown in help: "N" */
     const char *doc;   /* one sentence, default included */
-    void *target;
-    bool *given; /* set when the option occurs; may be NULL */
+    size_t target;     /* place of the value in the struct that the command line fills … */
+    size_t given;      /* … and of a bool that is set when the option occurs, or IX_OPTION_UNASKED */
 };
+#define IX_OPTION_UNASKED SIZE_MAX
+/* The last two. */
+#define IX_OPTION_INTO(type, field)              offsetof(type, field), IX_OPTION_UNASKED
+#define IX_OPTION_INTO_ASKED(type, field, given) offsetof(type, field), offsetof(type, given)
 
 struct ix_command_line {
     const char *usage;   /* "iotix run FILE.lua [options]" */
     const char *summary; /* what the command does, some sentences */
     const struct ix_option *options;
     size_t option_count;
-    const char *const *arguments; /* filled: what is left, in order */
+    void *into; /* the struct of the options' places; what is not given keeps its value there */
     size_t min_arguments, max_arguments;
     struct ix_option_list *record; /* filled with each option as "--name=value", allocated; may be NULL */
 };
