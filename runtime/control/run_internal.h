@@ -100,6 +100,9 @@ void ix_plan_follow(struct ix_run *run);
 /* In place of summary and reports: the exit code. */
 enum ix_exit ix_plan_conclude(struct ix_run *run);
 
+/* run_workers.c; the context is the run. */
+extern const struct ix_workers_events ix_run_worker_events;
+
 /* run_observe.c */
 int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, uint64_t limit, const char *username,
                      const char *password, uint64_t ticket, struct ix_error *err);

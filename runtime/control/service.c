@@ -95,17 +95,6 @@ static void on_worker_frame(void *context, uint32_t worker, uint8_t type, struct
     }
 }
 
-static char *join(const char *const *items, size_t count)
-{
-    struct ix_buf out;
-    ix_buf_init(&out, 64 << 10);
-    for (size_t i = 0; i < count; i++)
-        ix_buf_printf(&out, "%s%s", i ? "," : "", items[i]);
-    char *text = ix_strdup(ix_buf_cstr(&out));
-    ix_buf_deinit(&out);
-    return text;
-}
-
 static void on_record_failed(void *context, int code, const char *message)
 {
     (void)context, (void)code;
@@ -117,7 +106,7 @@ static void make_fleet(struct ix_service *service)
     static const struct ix_workers_events events = {on_worker_ready, on_worker_frame, on_worker_lost,
                                                     on_worker_fatal};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    service->allowed_env = join(service->config.allowed_env, service->config.allowed_env_count);
+    service->allowed_env = ix_texts_join(service->config.allowed_env, service->config.allowed_env_count);
     service->hello = (struct ix_hello){
         .run = ix_random_system(),
         .seed = service->seed,

@@ -124,6 +124,17 @@ void ix_texts_free(char **texts, size_t count)
     free(texts);
 }
 
+char *ix_texts_join(const char *const *texts, size_t count)
+{
+    struct ix_buf out;
+    ix_buf_init(&out, 64 << 10);
+    for (size_t i = 0; i < count; i++)
+        ix_buf_printf(&out, "%s%s", i ? "," : "", texts[i]);
+    char *text = ix_strdup(ix_buf_cstr(&out));
+    ix_buf_deinit(&out);
+    return text;
+}
+
 void ix_account_pack(const struct ix_account *a, struct ix_buf *out)
 {
     ix_pack_u64(out, a->ticket);

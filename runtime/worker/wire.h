@@ -86,6 +86,8 @@ void ix_account_deinit(struct ix_account *account);
 void ix_texts_pack(const char *const *texts, size_t count, struct ix_buf *out);
 char **ix_texts_unpack(struct ix_reader *in, size_t *count);
 void ix_texts_free(char **texts, size_t count);
+/* "A,B", for ix_hello.allowed_env; the caller frees it. */
+char *ix_texts_join(const char *const *texts, size_t count);
 
 /* Hash of this binary, the same in all its processes. */
 uint64_t ix_wire_build(void);
