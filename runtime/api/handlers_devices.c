@@ -1,3 +1,4 @@
+/* The operations on single devices (device_routes.c). */
 #include "api/device_internal.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The operations on groups (device_routes.c). */
 #include "api/device_internal.h"
 
 static const struct ix_later created = {.status = 201, .location = "/api/v1/groups/", .identity = "groupId"};

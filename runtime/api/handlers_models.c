@@ -1,3 +1,4 @@
+/* The operations on models (device_routes.c). */
 #include "api/device_internal.h"
 
 #include <stdlib.h>

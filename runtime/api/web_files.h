@@ -1,10 +1,9 @@
+/* The files of the web page, embedded at build from api/web/ and its npm packages (api/web/README.md). */
 #ifndef IX_API_WEB_FILES_H
 #define IX_API_WEB_FILES_H
 
 #include <stdbool.h>
 #include <stddef.h>
-
-/* The files of the web page, embedded at build from api/web/ and its npm packages (api/web/README.md). */
 
 /* One file. All pointers are static and never freed. */
 struct ix_web_file {
@@ -20,8 +19,8 @@ struct ix_web_file {
 /* The table that the build generates, in the order of strcmp over the paths. */
 extern const struct ix_web_file ix_web_files[];
 extern const size_t ix_web_file_count;
-extern const bool
-    ix_web_has_page; /* false: built without npm, "/" is a plain page and "/docs" is not there */
+/* False: built without npm, "/" is a plain page and "/docs" is not there. */
+extern const bool ix_web_has_page;
 
 /* The file at a path of a URL without its query, or NULL. */
 const struct ix_web_file *ix_web_find(const char *path);

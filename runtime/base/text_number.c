@@ -1,3 +1,4 @@
+/* Numbers as text: integers by pairs of digits, decimals without printf where that is exact. */
 #include "base/text.h"
 
 #include <float.h>

@@ -1,3 +1,4 @@
+/* iotix lua: a Lua file with the iotix modules and nothing running. */
 #include "cli/commands.h"
 #include "control/result.h"
 #include "script/script.h"

@@ -1,3 +1,4 @@
+/* iotix model: check names every fault of models, schema prints their JSON schema. */
 #include "base/file.h"
 #include "base/suggest.h"
 #include "cli/commands.h"

@@ -1,3 +1,4 @@
+/* iotix run: a scenario to its end; also the repetition of an earlier run (--replay-of). */
 #include "base/units.h"
 #include "cli/commands.h"
 #include "cli/progress.h"

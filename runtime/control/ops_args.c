@@ -1,3 +1,4 @@
+/* Arguments of operations: the script's options, checked and in the units of C. */
 #include "control/ops.h"
 
 #include "base/text.h"

@@ -1,3 +1,4 @@
+/* The CSV report: a row for each interval. */
 #include "control/report.h"
 
 #include "base/text.h"

@@ -1,3 +1,4 @@
+/* The HTML report's style sheet. */
 #include "control/report_html.h"
 
 /* Light by default, dark where the reader's system is; print is light, without cards. */

@@ -1,3 +1,4 @@
+/* One worker's process: its start, what it says, whether it hangs, and its death. */
 #include "control/workers_internal.h"
 
 #include "base/log.h"

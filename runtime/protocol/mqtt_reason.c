@@ -1,3 +1,4 @@
+/* What MQTT brokers and sockets say, in words. */
 #include "protocol/mqtt_link.h"
 
 #include <mqtt_protocol.h>

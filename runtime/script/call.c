@@ -1,3 +1,4 @@
+/* The one way from C into Lua: protected, with a traceback, and bounded in CPU time. */
 #include "script/task.h"
 
 #include <signal.h>

@@ -1,3 +1,4 @@
+/* t:subscribe: the messages that wait for the scenario, and the tasks that wait for messages. */
 #include "script/state.h"
 
 #include "script/task.h"
