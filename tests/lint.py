@@ -36,6 +36,17 @@ BANNED_IN_RUNTIME = {
     "assert": "an error return",
 }
 
+# In runtime/: what a reader can hold in mind. Files that are, or are about to be, longer stand here until they are taken
+# apart.
+FUNCTION_LINES = 60
+FILE_LINES = 500
+LONGER_FILES = {
+    "runtime/control/journal_snapshot.c",
+    "runtime/control/service_place.c",
+    "runtime/device/internal.h",
+    "runtime/store/store.c",
+}
+
 TOKENS = re.compile(
     r"""/\*.*?\*/ | //[^\n]* | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*'""", re.DOTALL | re.VERBOSE
 )
@@ -70,6 +81,22 @@ def check_include(path, number, quote, name):
         report(path, number, f"{layer}/ may not include {name}: {target}/ comes later in the order of layers")
 
 
+def check_lengths(path, lines):
+    """`lines` without comments: clang-format puts a function's braces, and nothing else, alone on lines of their own."""
+    if len(lines) - 1 > FILE_LINES and path not in LONGER_FILES:
+        report(path, FILE_LINES + 1, f"{len(lines) - 1} lines are more than {FILE_LINES}: take the file apart")
+    start = None
+    for number, line in enumerate(lines, 1):
+        if line == "{":
+            start = number
+            while start > 1 and lines[start - 2].strip() and not lines[start - 2].rstrip().endswith((";", "}")):
+                start -= 1
+        elif line == "}" and start is not None:
+            if number - start + 1 > FUNCTION_LINES:
+                report(path, start, f"a function of {number - start + 1} lines: {FUNCTION_LINES} are the limit")
+            start = None
+
+
 def check_c(path, text):
     parts = path.split("/")
     if parts[0] == "runtime" and (len(parts) < 3 or parts[1] not in LAYERS):
@@ -85,7 +112,10 @@ def check_c(path, text):
         include = INCLUDE.match(line)
         if include:
             check_include(path, number, *include.groups())
-    for number, line in enumerate(TOKENS.sub(blank, text).split("\n"), 1):
+    code = TOKENS.sub(blank, text).split("\n")
+    if parts[0] == "runtime":
+        check_lengths(path, code)
+    for number, line in enumerate(code, 1):
         for name in CALL.findall(line):
             if name in banned:
                 report(path, number, f"{name}() is banned: use {banned[name]}")

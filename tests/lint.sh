@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks that need no compiler: formatting, layering, banned functions, white space; Lua, Python and shell scripts.
+# Checks that need no compiler: formatting, layering, banned functions, lengths, white space; Lua, Python and shell scripts.
 # Every finding is a line "file:line: what is wrong".
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
