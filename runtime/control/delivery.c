@@ -231,12 +231,14 @@ static json_t *observers_of(const struct ix_delivery_facts *facts)
     json_t *topics = json_array();
     for (size_t i = 0; i < facts->topic_count; i++)
         json_array_append_new(topics, json_string(facts->topics[i]));
-    return json_pack("{s:o, s:i, s:I, s:o, s:b, s:b, s:I, s:I, s:f}", "topics", topics, "qos", facts->qos,
-                     "count", (json_int_t)facts->observers, "lateAfterMs",
+    return json_pack("{s:o, s:i, s:I, s:o, s:b, s:b, s:I, s:I, s:f, s:o, s:s?, s:f}", "topics", topics, "qos",
+                     facts->qos, "count", (json_int_t)facts->observers, "lateAfterMs",
                      facts->late_ns ? json_real((double)facts->late_ns / 1e6) : json_null(), "orderJudged",
                      facts->observers == 1, "settled", facts->settled, "restarts",
                      (json_int_t)facts->observer_restarts, "overruns", (json_int_t)facts->overruns,
-                     "awaySeconds", (double)facts->away_ns / 1e9);
+                     "awaySeconds", (double)facts->away_ns / 1e9, "brokerDropped",
+                     facts->counts ? json_integer((json_int_t)facts->dropped) : json_null(), "silentBroker",
+                     facts->silent, "silentSeconds", (double)facts->silent_ns / 1e9);
 }
 
 /* ---- into the totals ---- */
@@ -356,6 +358,17 @@ json_t *ix_delivery_open(const json_t *look, const struct ix_snapshot *totals)
     return json_pack("{s:b, s:O, s:o, s:o, s:O}", "closed", 0, "observers",
                      json_object_get(look, "observers"), "total", total, "parts", parts, "devices",
                      json_object_get(look, "devices"));
+}
+
+bool ix_delivery_is_explained(const struct ix_ledger *ledger)
+{
+    uint32_t used = ix_ledger_used(ledger);
+    for (uint32_t i = 0; i < used; i++) {
+        struct ix_ledger_account a = ix_ledger_account_of(ledger, i);
+        if (a.sent > a.delivered + a.cut)
+            return false;
+    }
+    return true;
 }
 
 uint64_t ix_delivery_count(const json_t *delivery, const char *name)

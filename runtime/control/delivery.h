@@ -28,7 +28,12 @@ struct ix_delivery_facts {
     size_t observers; /* more than one: they share the subscription, and order is not judged */
     uint64_t observer_restarts, overruns, away_ns;
     bool settled; /* nothing arrived any more; else what is above the last arrival of a stream is in flight */
-    bool away;    /* an observer is without its subscription: what the broker keeps for it is in flight */
+    const char
+        *silent; /* a broker that answered nothing any more, which is why it isn't settled; NULL: none */
+    uint64_t silent_ns; /* for so long */
+    bool counts;        /* brokers say what they drop for slow subscribers … */
+    uint64_t dropped;   /* … and it was so much while they were observed */
+    bool away; /* an observer is without its subscription: what the broker keeps for it is in flight */
 };
 
 /* Names a device of a group; the caller frees it. */
@@ -46,6 +51,9 @@ json_t *ix_delivery_look(const struct ix_ledger *ledger, const struct ix_deliver
 /* The object "delivery" of an account that was never closed, by the last look and the counters of that instant; NULL
  * if nothing was observed. */
 json_t *ix_delivery_open(const json_t *look, const struct ix_snapshot *totals);
+
+/* All that has not arrived went with a connection that broke. */
+bool ix_delivery_is_explained(const struct ix_ledger *ledger);
 
 /* A figure of the object's "total"; 0 where it has none. */
 uint64_t ix_delivery_count(const json_t *delivery, const char *name);

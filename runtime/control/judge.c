@@ -183,6 +183,19 @@ static void judge_workers(struct ix_result *result, struct ix_buf *reasons)
     }
 }
 
+/* What the broker itself says of messages that it threw away. */
+static void put_dropped(const struct ix_result *result, struct ix_buf *reasons)
+{
+    const json_t *observers = json_object_get(result->delivery, "observers");
+    json_int_t dropped = json_integer_value(json_object_get(observers, "brokerDropped"));
+    if (dropped <= 0)
+        return;
+    ix_buf_str(reasons, "; the broker says that it dropped ");
+    ix_units_put_count(reasons, (uint64_t)dropped);
+    ix_buf_str(reasons, " messages for subscribers that were too slow for its queue (mosquitto: "
+                        "max_queued_messages, max_inflight_messages; 0 is no limit)");
+}
+
 static void judge_work(struct ix_result *result, struct ix_buf *reasons)
 {
     uint64_t scheduled = result->final.all.counters[IX_C_SCHEDULED];
@@ -206,8 +219,9 @@ static void judge_work(struct ix_result *result, struct ix_buf *reasons)
         ix_buf_str(
             reasons,
             " messages could not be accounted for, because an observer was overrun, restarted, too far "
-            "behind, or lost its connection while it observed by QoS 2: what was delivered is not "
+            "behind, too slow for the broker, or without its connection: what was delivered is not "
             "known; observe fewer topics, share them (share), or observe by QoS 1");
+        put_dropped(result, reasons);
     }
 }
 

@@ -12,6 +12,8 @@
 #define COMPLETE_NS   (100 * IX_MS) /* nothing came in this time, and nothing is missing */
 #define LOOK_EVERY_NS (900 * IX_MS) /* the journal's ticks are not exact */
 #define SETTLE_MIN_NS (10 * IX_S)   /* the end of waiting while still something arrives */
+#define SILENT_NS     (2 * IX_S)    /* a broker that does not answer for so long is named */
+#define RENEW_NS      (12 * IX_S)   /* for the brokers' own figures, which mosquitto renews every 10 s */
 
 enum ledger_phase {
     LEDGER_OBSERVERS,  /* they subscribe */
@@ -32,7 +34,7 @@ struct ix_run_ledger {
     struct ix_observe spec;            /* owned copies */
     /* closing */
     struct ix_wheel_entry poll;
-    uint64_t arrivals, quiet_since_ns, give_up_ns;
+    uint64_t arrivals, closing_ns, quiet_since_ns, give_up_ns, renew_ns;
     bool settled;
     void (*closed)(void *context);
     uint64_t looked_ns;
@@ -286,12 +288,30 @@ bool ix_run_ledger_frame(struct ix_run *run, uint32_t worker, uint8_t type, stru
 
 struct sums {
     uint64_t sent, delivered, arrivals, overruns, torn, held_ns, held_most_ns, away_ns, restarts, away;
+    uint64_t answered_ns; /* by all brokers to all observers */
+    uint32_t silent;      /* 1 + the place of the broker that has not answered for longest */
+    uint64_t dropped, renewed_ns;
+    bool counts; /* the brokers say what they drop, or some of them do */
 };
+
+/* What an observer heard of its brokers. Several observers hear the same figures. */
+static void add_brokers(struct sums *s, const struct ix_segment *segment)
+{
+    uint64_t answered = __atomic_load_n(&segment->answered_ns, __ATOMIC_ACQUIRE);
+    if (answered < s->answered_ns) {
+        s->answered_ns = answered;
+        s->silent = segment->silent;
+    }
+    s->dropped = segment->broker_dropped > s->dropped ? segment->broker_dropped : s->dropped;
+    s->counts = s->counts || segment->counting;
+    if (segment->counting && segment->renewed_ns < s->renewed_ns)
+        s->renewed_ns = segment->renewed_ns;
+}
 
 /* Of all workers; without histograms. */
 static struct sums sum_up(const struct ix_run *run)
 {
-    struct sums s = {0};
+    struct sums s = {.answered_ns = UINT64_MAX, .renewed_ns = UINT64_MAX};
     for (uint32_t i = 0; i < ix_workers_count(run->workers); i++) {
         const struct ix_segment *segment = ix_workers_segment(run->workers, i);
         for (size_t g = 0; g < IX_SEGMENT_GROUPS && segment->groups[g].group[0]; g++) {
@@ -302,6 +322,7 @@ static struct sums sum_up(const struct ix_run *run)
         }
         if (!segment->accounts)
             continue;
+        add_brokers(&s, segment);
         s.arrivals += segment->ungrouped[IX_C_D_CORRUPT];
         s.overruns += segment->overruns;
         s.torn += segment->torn;
@@ -314,6 +335,27 @@ static struct sums sum_up(const struct ix_run *run)
     return s;
 }
 
+/* What has not arrived is not on its way any more: it was quiet, and every broker answered a question of that time. */
+static bool is_settled(struct ix_run_ledger *l, const struct sums *s, uint64_t now_ns)
+{
+    uint64_t quiet = now_ns - l->quiet_since_ns;
+    if (s->away)
+        return false;
+    if (s->delivered >= s->sent && ix_workers_restarts(l->run->workers) == 0)
+        return quiet >= COMPLETE_NS;
+    return quiet >= l->spec.settle_ns && s->answered_ns >= l->quiet_since_ns + l->spec.settle_ns / 2;
+}
+
+/* Something is missing: the brokers' own figures must be those of the end to say why. */
+static bool waits_for_figures(struct ix_run_ledger *l, const struct sums *s, uint64_t now_ns)
+{
+    if (!l->settled || !s->counts || s->delivered >= s->sent || s->renewed_ns >= l->quiet_since_ns)
+        return false;
+    if (!l->renew_ns)
+        l->renew_ns = now_ns + RENEW_NS;
+    return now_ns < l->renew_ns && !ix_delivery_is_explained(ix_workers_ledger(l->run->workers));
+}
+
 static void on_poll(struct ix_wheel_entry *entry, uint64_t now_ns)
 {
     struct ix_run_ledger *l = (struct ix_run_ledger *)((char *)entry - offsetof(struct ix_run_ledger, poll));
@@ -322,10 +364,8 @@ static void on_poll(struct ix_wheel_entry *entry, uint64_t now_ns)
         l->arrivals = s.arrivals;
         l->quiet_since_ns = now_ns;
     }
-    uint64_t quiet = now_ns - l->quiet_since_ns;
-    bool complete = s.delivered >= s.sent && ix_workers_restarts(l->run->workers) == 0;
-    l->settled = !s.away && quiet >= (complete ? COMPLETE_NS : l->spec.settle_ns);
-    if (!l->settled && now_ns < l->give_up_ns) {
+    l->settled = is_settled(l, &s, now_ns);
+    if ((!l->settled && now_ns < l->give_up_ns) || waits_for_figures(l, &s, now_ns)) {
         ix_wheel_add(l->run->loop.wheel, &l->poll, now_ns + POLL_NS);
         return;
     }
@@ -341,7 +381,7 @@ void ix_run_ledger_settle(struct ix_run *run, void (*closed)(void *context))
     }
     uint64_t now = ix_loop_update(&run->loop), most = 5 * l->spec.settle_ns;
     l->closed = closed;
-    l->quiet_since_ns = now;
+    l->closing_ns = l->quiet_since_ns = now;
     l->give_up_ns = now + (most > SETTLE_MIN_NS ? most : SETTLE_MIN_NS);
     ix_wheel_add(run->loop.wheel, &l->poll, now + POLL_NS);
 }
@@ -351,26 +391,35 @@ static char *name_device(void *context, const char *group, uint64_t index)
     return ix_fleet_device_id(((struct ix_run *)context)->fleet, group, index);
 }
 
-/* Not delivered, of those that were published with that QoS. */
-static uint64_t lost_of(const json_t *delivery, int qos)
+/* A figure of those that were published with that QoS. */
+static uint64_t part_of(const json_t *delivery, int qos, const char *name)
 {
-    uint64_t lost = 0;
+    json_int_t sum = 0;
     size_t i;
     json_t *part;
-    json_array_foreach(json_object_get(delivery, "parts"), i,
-                       part) if (json_integer_value(json_object_get(part, "qos")) == qos) lost +=
-        (uint64_t)json_integer_value(json_object_get(part, "lost"));
-    return lost;
+    json_array_foreach(json_object_get(delivery, "parts"), i, part)
+    {
+        if (json_integer_value(json_object_get(part, "qos")) == qos)
+            sum += json_integer_value(json_object_get(part, name));
+    }
+    return (uint64_t)sum;
 }
 
 /* Messages that were not delivered while the observers had difficulties of their own, and those of which they can't
- * say more. What an observer has half received by QoS 2 when its connection breaks is gone with it. */
-static uint64_t overrun_of(const json_t *delivery, const struct sums *s)
+ * say more. What an observer has half received by QoS 2 when its connection breaks is gone with it; by QoS 0 brokers
+ * keep nothing for one that is away. */
+static uint64_t overrun_of(const json_t *delivery, const struct sums *s, int qos)
 {
-    uint64_t stale = ix_delivery_count(delivery, "stale");
-    if (s->overruns || s->restarts)
-        return stale + ix_delivery_count(delivery, "lost");
-    return stale + (s->torn ? lost_of(delivery, 2) : 0);
+    uint64_t sum = ix_delivery_count(delivery, "stale");
+    uint64_t lost = ix_delivery_count(delivery, "lost");
+    uint64_t unexplained = lost - ix_delivery_count(delivery, "lostWithConnection");
+    if (s->overruns || s->restarts || (s->away_ns && qos == 0))
+        return sum + lost;
+    sum += s->torn ? part_of(delivery, 2, "lost") : 0;
+    if (s->away_ns)
+        sum += part_of(delivery, 0, "lost") - part_of(delivery, 0, "lostWithConnection");
+    uint64_t dropped = s->dropped < unexplained ? s->dropped : unexplained;
+    return sum > dropped ? sum : dropped;
 }
 
 static struct ix_delivery_facts facts_of(const struct ix_run_ledger *l, const struct sums *s)
@@ -384,7 +433,9 @@ static struct ix_delivery_facts facts_of(const struct ix_run_ledger *l, const st
                                       .overruns = s->overruns,
                                       .away_ns = s->away_ns,
                                       .settled = l->settled,
-                                      .away = s->away > 0};
+                                      .away = s->away > 0,
+                                      .counts = s->counts,
+                                      .dropped = s->dropped};
 }
 
 void ix_run_ledger_look(struct ix_run *run, uint64_t now_ns)
@@ -410,10 +461,19 @@ void ix_run_ledger_close(struct ix_run *run)
         return;
     struct sums s = sum_up(run);
     struct ix_delivery_facts facts = facts_of(l, &s);
+    char silent[300];
+    uint64_t since = s.answered_ns ? s.answered_ns : l->closing_ns, now = ix_loop_update(&run->loop);
+    if (!l->settled && !s.away && now - since >= SILENT_NS && s.silent &&
+        s.silent <= run->brokers.target_count) {
+        const struct ix_target *target = &run->brokers.targets[s.silent - 1];
+        snprintf(silent, sizeof silent, "%s:%u", target->server_name, target->port);
+        facts.silent = silent;
+        facts.silent_ns = now - since;
+    }
     json_decref(run->result.delivery);
     run->result.delivery =
         ix_delivery_close(ix_workers_ledger(run->workers), &facts, name_device, run, &run->now);
-    run->result.observer_overrun += overrun_of(run->result.delivery, &s);
+    run->result.observer_overrun += overrun_of(run->result.delivery, &s, l->spec.qos);
     run->result.observer_held_ns = s.held_ns;
     run->result.observer_held_most_ns = s.held_most_ns;
 }

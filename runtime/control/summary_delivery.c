@@ -115,6 +115,25 @@ static void put_topics(struct ix_buf *out, const json_t *topics)
     }
 }
 
+/* Why messages may still come. */
+static void put_unsettled(struct ix_buf *out, const json_t *observers)
+{
+    const char *silent = json_string_value(json_object_get(observers, "silentBroker"));
+    if (!json_is_false(json_object_get(observers, "settled")))
+        return;
+    if (!silent) {
+        ix_page_wrapped(out, "messages still arrived, or an observer was away, when the account was closed",
+                        4);
+        return;
+    }
+    char *text =
+        ix_asprintf("in flight: broker %s had not answered for %.3g s when the account was closed; what it "
+                    "still has may come or be lost",
+                    silent, json_number_value(json_object_get(observers, "silentSeconds")));
+    ix_page_wrapped(out, text, 4);
+    free(text);
+}
+
 static void put_observers(struct ix_page *page, const json_t *delivery)
 {
     const json_t *observers = json_object_get(delivery, "observers");
@@ -128,10 +147,8 @@ static void put_observers(struct ix_page *page, const json_t *delivery)
     ix_buf_printf(out, ", QoS %llu\n", (unsigned long long)figure(observers, "qos"));
     if (json_is_false(json_object_get(observers, "orderJudged")))
         ix_page_wrapped(out, "the order was not judged: several observers shared the subscription", 4);
-    if (json_is_false(json_object_get(observers, "settled")) &&
-        !json_is_false(json_object_get(delivery, "closed")))
-        ix_page_wrapped(out, "messages still arrived, or an observer was away, when the account was closed",
-                        4);
+    if (!json_is_false(json_object_get(delivery, "closed")))
+        put_unsettled(out, observers);
     if (!restarts && !overruns && away <= 0)
         return;
     ix_page_label(page, "observers");

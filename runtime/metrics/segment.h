@@ -223,7 +223,13 @@ struct ix_segment {
     uint64_t held_most_ns; /* the longest of them */
     uint64_t torn;         /* connections of the ledger by QoS 2 that broke, while the session went on */
     uint64_t away_ns;      /* time without an accepted subscription after the first one */
-    uint64_t dropped;      /* messages for the scenario that found no room on their way to the controller */
+    uint64_t
+        answered_ns; /* every broker answered a question that was asked then, or later; 0: one never did */
+    uint64_t renewed_ns; /* every broker that says what it drops has renewed its figure since; 0: not yet */
+    uint64_t broker_dropped; /* messages that brokers say they dropped for slow subscribers meanwhile … */
+    uint32_t counting;       /* … and how many of them say so */
+    uint32_t silent;         /* 1 + the place of the broker that has not answered for longest; 0: none */
+    uint64_t dropped;        /* messages for the scenario that found no room on their way to the controller */
     uint64_t ungrouped[IX_C_COUNT]; /* what belongs to no group */
     struct ix_sampling sampling; /* left behind by a worker that hung in it: its successor asks once more */
     struct ix_group_metrics groups[IX_SEGMENT_GROUPS];

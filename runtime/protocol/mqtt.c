@@ -9,6 +9,7 @@
 
 /* The library's limit for unacknowledged messages; the owner sets the real one, per link. */
 #define NO_LIMIT 0
+#define QUESTION "iotix/question" /* a filter that nobody subscribes to */
 
 #define DEFAULT_PENDING 20
 
@@ -289,21 +290,35 @@ static void mqtt_warm(const struct ix_link *opaque)
     __builtin_prefetch(&link->fd);
 }
 
-static int mqtt_subscribe(struct ix_link *opaque, const char *filter, int qos)
+/* SUBSCRIBE, or with `token` UNSUBSCRIBE. */
+static int send_filter(struct ix_mqtt_link *link, const char *filter, int qos, uint16_t *token)
 {
-    struct ix_mqtt_link *link = mqtt(opaque);
     if (link->state != IX_MQTT_CONNECTED || link->reason != NULL)
         return -ENOTCONN;
     bool held = hold_back(link);
+    int id = 0;
     errno = 0;
-    int code = mosquitto_subscribe(link->client, NULL, filter, qos);
+    int code = token != NULL ? mosquitto_unsubscribe(link->client, &id, filter)
+                             : mosquitto_subscribe(link->client, NULL, filter, qos);
     int error = errno;
+    if (token != NULL)
+        *token = (uint16_t)id;
     let_go(link, held);
     if (code != MOSQ_ERR_SUCCESS)
         return failed_call(link, code, error);
     if (!link->inside)
         ix_mqtt_link_watch(link);
     return 0;
+}
+
+static int mqtt_subscribe(struct ix_link *opaque, const char *filter, int qos)
+{
+    return send_filter(mqtt(opaque), filter, qos, NULL);
+}
+
+static int mqtt_ask(struct ix_link *opaque, uint16_t *token)
+{
+    return send_filter(mqtt(opaque), QUESTION, 0, token);
 }
 
 static bool mqtt_backlog(const struct ix_link *opaque, uint32_t *waiting, uint32_t *room)
@@ -346,6 +361,7 @@ const struct ix_protocol ix_protocol_mqtt = {
     .warm = mqtt_warm,
     .has_room = mqtt_has_room,
     .subscribe = mqtt_subscribe,
+    .ask = mqtt_ask,
     .backlog = mqtt_backlog,
     .close = mqtt_close,
     .silence = mqtt_silence,

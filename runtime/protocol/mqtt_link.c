@@ -134,6 +134,16 @@ static void on_subscribe(struct mosquitto *client, void *context, int id, int co
         ix_log_repeat(IX_LOG_WARN, transport->target.server_name, "the server refused a subscription");
 }
 
+static void on_unsubscribe(struct mosquitto *client, void *context, int id,
+                           const mosquitto_property *properties)
+{
+    struct ix_mqtt_link *link = context;
+    (void)client;
+    (void)properties;
+    if (link->state == IX_MQTT_CONNECTED && link->transport->events.answered != NULL)
+        link->transport->events.answered(link->owner, (uint16_t)id);
+}
+
 void ix_mqtt_link_prepare(struct ix_mqtt_link *link)
 {
     link->wheel.fire = on_wheel;
@@ -142,6 +152,7 @@ void ix_mqtt_link_prepare(struct ix_mqtt_link *link)
     mosquitto_publish_v5_callback_set(link->client, on_publish);
     mosquitto_message_v5_callback_set(link->client, on_message);
     mosquitto_subscribe_v5_callback_set(link->client, on_subscribe);
+    mosquitto_unsubscribe_v5_callback_set(link->client, on_unsubscribe);
 }
 
 /* --- The end of a link. */

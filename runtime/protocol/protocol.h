@@ -63,6 +63,8 @@ struct ix_link_events {
     /* The server's answer to one `subscribe` (SUBACK); NULL: nobody asks. */
     void (*subscribed)(void *owner, bool accepted);
     void (*message)(void *owner, const struct ix_message *message);
+    /* The server got to the question of `ask`; NULL: nobody asks. */
+    void (*answered)(void *owner, uint16_t token);
 };
 
 /* Ways to go away. */
@@ -96,6 +98,9 @@ struct ix_protocol {
     /* False: a publish would be answered with -EAGAIN now; an `acked` follows when that changes. */
     bool (*has_room)(const struct ix_link *link, int qos);
     int (*subscribe)(struct ix_link *link, const char *filter, int qos);
+    /* A question that every server answers at once, behind all that it has sent before, and that changes nothing (MQTT:
+     * UNSUBSCRIBE of what nobody has); `answered` names its token. May be NULL. */
+    int (*ask)(struct ix_link *link, uint16_t *token);
     /* Bytes that the kernel holds for us to read, and how many it would hold; false if it can't tell. May be NULL. */
     bool (*backlog)(const struct ix_link *link, uint32_t *waiting, uint32_t *room);
     /* No event follows; the link is gone. */

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "worker/broker_watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,9 @@
 #define LEDGER_SESSION_S 120
 #define LOOK_NS          (100 * IX_MS)
 #define HELD_NS          (50 * IX_MS)
-#define LOOKS_OF_OVERRUN 10   /* in a row */
-#define PACKETS_KEPT     4096 /* more than are under way when a connection breaks */
+#define BUSY_NS          (300 * IX_MS) /* since the latest message */
+#define LOOKS_OF_OVERRUN 10            /* in a row */
+#define PACKETS_KEPT     4096          /* more than are under way when a connection breaks */
 #define PACKETS_JUST_NOW 32
 
 struct observed;
@@ -29,6 +31,8 @@ struct client {
     size_t answers;         /* of topics, on this connection */
     uint64_t away_since_ns; /* 0: it is subscribed, or never was */
     unsigned full_looks;
+    struct ix_broker_watch watch;   /* of the ledger */
+    uint64_t heard_ns;              /* the latest message */
     uint16_t packets[PACKETS_KEPT]; /* ids of the latest by QoS 1 and 2 on this connection */
     size_t packet_count;
     uint64_t earlier[65536 / 64]; /* a bit for each id that was among the latest on the one before */
@@ -155,6 +159,8 @@ static void on_subscribed(void *owner, bool accepted)
 {
     struct client *c = owner;
     struct observed *o = c->observed;
+    if (c->answers >= o->topic_count) /* of the watch: as it likes */
+        return;
     if (!accepted) {
         char text[256];
         snprintf(text, sizeof text, "%s:%u refused the subscription to \"%s\"", c->target.server_name,
@@ -165,6 +171,8 @@ static void on_subscribed(void *owner, bool accepted)
     if (++c->answers < o->topic_count)
         return;
     c->accepted = true;
+    if (o->is_ledger)
+        ix_watch_connected(&c->watch, c->link);
     if (c->away_since_ns) {
         o->observer->segment->away_ns += ix_loop_update(o->observer->loop) - c->away_since_ns;
         o->observer->segment->away--;
@@ -240,14 +248,22 @@ static void on_message(void *owner, const struct ix_message *message)
 {
     struct client *c = owner;
     struct observed *o = c->observed;
-    if (o->is_ledger) {
-        struct ix_message own = *message;
-        own.duplicate = message->qos > 0 && is_repeated(c, message);
-        o->observer->events.arrived(o->observer->context, &own, ix_clock_now(&o->observer->loop->clock));
+    uint64_t now = ix_clock_now(&o->observer->loop->clock);
+    if (!o->is_ledger) {
+        o->observer->events.message(o->observer->context, o->id, message, now);
         return;
     }
-    o->observer->events.message(o->observer->context, o->id, message,
-                                ix_clock_now(&o->observer->loop->clock));
+    if (ix_watch_message(&c->watch, message, now))
+        return;
+    struct ix_message own = *message;
+    own.duplicate = message->qos > 0 && is_repeated(c, message);
+    c->heard_ns = now;
+    o->observer->events.arrived(o->observer->context, &own, now);
+}
+
+static void on_answered(void *owner, uint16_t token)
+{
+    ix_watch_answered(&((struct client *)owner)->watch, token);
 }
 
 static const struct ix_link_events link_events = {
@@ -255,6 +271,7 @@ static const struct ix_link_events link_events = {
     .subscribed = on_subscribed,
     .closed = on_closed,
     .message = on_message,
+    .answered = on_answered,
 };
 
 /* A socket that stays more than half full makes the broker wait, and in the end drop what is for us. */
@@ -272,12 +289,42 @@ static void look_at(struct client *c)
     ix_log_repeat(IX_LOG_WARN, "observer", "messages arrive faster than they can be accounted for");
 }
 
+/* Asks the brokers, and notes what they said, for the controller. */
+static void watch(struct observed *o, uint64_t now_ns)
+{
+    struct ix_segment *segment = o->observer->segment;
+    uint64_t answered = UINT64_MAX, renewed = UINT64_MAX, dropped = 0;
+    uint32_t counting = 0;
+    for (size_t i = 0; i < o->client_count; i++) {
+        struct client *c = &o->clients[i];
+        const struct ix_broker_watch *w = &c->watch;
+        if (c->link && c->answers >= o->topic_count)
+            ix_watch_look(&c->watch, c->link, now_ns < c->heard_ns + BUSY_NS, now_ns);
+        if (w->answered_ns < answered) {
+            answered = w->answered_ns;
+            segment->silent = (uint32_t)i + 1;
+        }
+        if (!w->counts)
+            continue;
+        counting++;
+        dropped += w->dropped;
+        renewed = w->renewed_ns < renewed ? w->renewed_ns : renewed;
+    }
+    segment->broker_dropped = dropped;
+    segment->counting = counting;
+    segment->renewed_ns = counting ? renewed : 0;
+    __atomic_store_n(&segment->answered_ns, answered, __ATOMIC_RELEASE);
+}
+
 static void on_look(struct ix_wheel_entry *entry, uint64_t now_ns)
 {
     struct ix_observer *observer = (struct ix_observer *)((char *)entry - offsetof(struct ix_observer, look));
-    for (struct observed *o = observer->subscriptions; o; o = o->next)
+    for (struct observed *o = observer->subscriptions; o; o = o->next) {
         for (size_t i = 0; i < o->client_count; i++)
             look_at(&o->clients[i]);
+        if (o->is_ledger)
+            watch(o, now_ns);
+    }
     uint64_t held_ns = now_ns > observer->look_ns ? now_ns - observer->look_ns : 0;
     if (held_ns > HELD_NS) {
         observer->segment->held_ns += held_ns;
