@@ -113,15 +113,15 @@ void ix_ledger_never_sent(const struct ix_device *d, uint64_t n)
 }
 
 /* All slots of the device whose block begins there: neighbours, and a chain. */
-static void cut_slots(struct ix_ledger *ledger, uint32_t first)
+static void cut_slots(struct ix_ledger *ledger, uint32_t first, uint32_t unacked)
 {
     struct ix_ledger_slot *slots = ledger->slots;
     for (uint32_t i = first;
          i < IX_LEDGER_SLOTS && slots[i].group == slots[first].group && slots[i].index == slots[first].index;
          i++)
-        ix_ledger_cut(&slots[i]);
+        ix_ledger_cut(&slots[i], unacked);
     for (uint32_t more = slots[first].more; more; more = slots[more - 1].more)
-        ix_ledger_cut(&slots[more - 1]);
+        ix_ledger_cut(&slots[more - 1], unacked);
 }
 
 void ix_ledger_connection_broke(const struct ix_device *d)
@@ -129,7 +129,7 @@ void ix_ledger_connection_broke(const struct ix_device *d)
     struct ix_engine *engine = d->group->engine;
     uint32_t base = engine->ledger.map ? engine->segment->ledger_rows[row_of(d)] : 0;
     if (base)
-        cut_slots(engine->ledger.map, base - 1);
+        cut_slots(engine->ledger.map, base - 1, d->inflight_count);
 }
 
 /* ---- sending ---- */
@@ -227,7 +227,7 @@ void ix_ledger_take_over(struct ix_engine *engine)
     uint32_t pending = segment->ledger_pending;
     for (uint32_t row = 0; row < segment->rows_used; row++)
         if (segment->ledger_rows[row])
-            cut_slots(engine->ledger.map, segment->ledger_rows[row] - 1);
+            cut_slots(engine->ledger.map, segment->ledger_rows[row] - 1, UINT8_MAX);
     if (!pending)
         return;
     struct ix_ledger_slot *slot = &engine->ledger.map->slots[pending - 1];

@@ -166,6 +166,8 @@ struct ix_ledger_account ix_ledger_account_of(const struct ix_ledger *ledger, ui
     bool doubt_arrived = out->doubt && in->high > out->sent;
     uint64_t missing = ix_ledger_missing(in), cut = broken_of(in);
     cut = (cut < missing ? cut : missing) + (out->cut > in->high ? out->cut - in->high : 0);
+    if (out->qos && out->unacked < UINT8_MAX && cut > out->unacked)
+        cut = out->unacked; /* the broker had the others */
     return (struct ix_ledger_account){
         .sent = out->sent + doubt_arrived,
         .in_doubt = out->doubt && !doubt_arrived,

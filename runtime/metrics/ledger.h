@@ -31,7 +31,7 @@ struct ix_ledger_slot {
     uint8_t qos;        /* of its messages */
     uint8_t doubt;      /* sequence `sent` may have been sent: its publisher died meanwhile */
     uint8_t connection; /* which of its device's connections its messages go by, mod 256: see ix_ledger_cut */
-    uint8_t reserved;   /* zero */
+    uint8_t unacked;    /* by QoS 1 and 2: unacknowledged when connections broke; UINT8_MAX: that, or more */
     uint64_t sent;      /* sequences that were handed to the protocol: 0 … sent − 1 */
     uint32_t never_sent; /* messages that came due and were not sent */
     uint32_t cut;        /* sequences below it went by connections that broke */
@@ -93,12 +93,14 @@ enum ix_arrival {
 /* Takes note of one arrival, which went by that connection of its device. */
 enum ix_arrival ix_ledger_arrive(struct ix_ledger_entry *entry, uint32_t sequence, uint8_t connection);
 
-/* The connection by which the slot's messages went broke, or was cut: what did not arrive of them may have been lost
- * with it. */
-static inline void ix_ledger_cut(struct ix_ledger_slot *slot)
+/* The connection by which the slot's messages went broke, or was cut, with so many of its device's messages
+ * unacknowledged: what did not arrive of them may have been lost with it. */
+static inline void ix_ledger_cut(struct ix_ledger_slot *slot, uint32_t unacked)
 {
-    if (slot->cut == (uint32_t)slot->sent)
-        return; /* nothing went by it */
+    if (slot->cut == (uint32_t)slot->sent || (slot->qos && !unacked))
+        return; /* nothing went by it, or the broker had all of it */
+    uint32_t sum = slot->unacked + unacked;
+    slot->unacked = sum < UINT8_MAX ? (uint8_t)sum : UINT8_MAX;
     slot->cut = (uint32_t)slot->sent;
     slot->connection++;
 }

@@ -313,26 +313,33 @@ static void test_what_went_with_a_connection(void **state)
     struct ix_ledger_slot *slot = &ledger->slots[0];
     struct ix_ledger_entry *entry = &ledger->entries[0];
     *slot = (struct ix_ledger_slot){.group = 1};
-    ix_ledger_cut(slot); /* nothing went by it */
+    ix_ledger_cut(slot, 0); /* nothing went by it */
     assert_int_equal(slot->connection, 0);
     slot->sent = 10;
     ix_ledger_arrive(entry, 0, slot->connection);
     ix_ledger_arrive(entry, 3, slot->connection); /* 1 and 2: lost while the connection lasted */
     assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 0);
-    ix_ledger_cut(slot);
+    ix_ledger_cut(slot, 0);
     assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 6); /* 4 … 9 */
     slot->sent = 20;
     ix_ledger_arrive(entry, 11, slot->connection); /* 4 … 10: before the first one by another connection */
     assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 7);
     ix_ledger_arrive(entry, 19, slot->connection);
     assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 7);
-    ix_ledger_cut(slot);
+    ix_ledger_cut(slot, 0);
     assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 7);
     for (uint32_t s = 12; s < 19; s++)
         ix_ledger_arrive(entry, s, 1);
     for (uint32_t s = 1; s < 8; s++)
         ix_ledger_arrive(entry, s, 0); /* never more than are missing */
     assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 3);
+
+    *slot = (struct ix_ledger_slot){.group = 1, .qos = 1, .sent = 10};
+    *entry = (struct ix_ledger_entry){0};
+    ix_ledger_cut(slot, 0); /* the broker had all of it */
+    assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 0);
+    ix_ledger_cut(slot, 4);
+    assert_int_equal(ix_ledger_account_of(ledger, 0).cut, 4);
     ix_ledger_unmap(ledger);
 }
 
