@@ -346,10 +346,12 @@ static const struct {
     {"conn", IX_BENCH_CONN, "Clients that connect and stay: how fast, and whether the broker holds them."},
     {"pub", IX_BENCH_PUB,
      "Clients that publish, each one message every -I ms. Payloads begin with a sequence number and the\n"
-     "instant of sending, so that `iotix bench sub` on the same host measures how long they took."},
+     "instant of sending, so that `iotix bench sub` measures how long they took. One more client a broker\n"
+     "answers questions of other hosts about the clock (topic iotix/clock/…)."},
     {"sub", IX_BENCH_SUB,
-     "Clients that subscribe: messages per second, and the latency of what `iotix bench pub` on the same\n"
-     "host published (metric receive.latency)."},
+     "Clients that subscribe: messages per second, and the latency of what `iotix bench pub` published\n"
+     "(metric receive.latency). From another host as well: how far its clock is from ours is measured\n"
+     "through the broker, and said with its error."},
 };
 
 static const char more[] =

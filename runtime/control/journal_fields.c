@@ -54,6 +54,7 @@ const struct ix_field ix_result_end[] = {
     R(observer_held_ns, "observerHeldNs", IX_F_U64),
     R(observer_held_most_ns, "observerHeldMostNs", IX_F_U64),
     R(delivery, "delivery", IX_F_JSON),
+    R(clocks, "clocks", IX_F_JSON),
     END,
 };
 #undef R

@@ -63,6 +63,7 @@ static void set_figures(json_t *object, const struct ix_result *result)
         json_array_append_new(dropouts, ix_json_dropout(&result->dropouts[i]));
     json_object_set_new(object, "totals", ix_json_totals(&final->all, final->observed));
     json_object_set_new(object, "peakConnectsPerSecond", json_real(result->series.peak_connects_per_s));
+    json_object_set_new(object, "clocks", result->clocks ? json_incref(result->clocks) : json_array());
     json_object_set_new(object, "delivery", result->delivery ? json_incref(result->delivery) : json_null());
     json_object_set_new(object, "latency", ix_json_latency(final));
     json_object_set_new(object, "groups", groups);

@@ -33,6 +33,7 @@ void ix_result_deinit(struct ix_result *result)
     free(result->early);
     json_decref(result->delivery);
     json_decref(result->delivery_look);
+    json_decref(result->clocks);
     for (size_t i = 0; i < result->model_count; i++)
         free(result->models[i].id);
     free(result->models);

@@ -77,6 +77,7 @@ struct ix_result {
     uint64_t observer_held_ns, observer_held_most_ns; /* held up by this host: in all, and longest */
     json_t *delivery;      /* account of the observers (control/delivery.h); NULL: nothing was observed */
     json_t *delivery_look; /* the last look at it while it was open; NULL: none */
+    json_t *clocks;        /* of other hosts (control/clocks_view.h); NULL: not known */
     struct ix_snapshot final;
     struct ix_series series;
     struct ix_checks checks;

@@ -1,4 +1,5 @@
 /* The delivery ledger of a run: observers of its own, publishers that mark what they send, and its closing. */
+#include "control/clocks_view.h"
 #include "control/delivery.h"
 #include "control/option_names.h"
 #include "control/run_internal.h"
@@ -457,6 +458,8 @@ void ix_run_ledger_close(struct ix_run *run)
     for (uint32_t i = 0; i < ix_workers_count(run->workers); i++)
         dropped += ix_workers_segment(run->workers, i)->dropped;
     run->result.observer_overrun = dropped;
+    json_decref(run->result.clocks);
+    run->result.clocks = ix_clocks_of(run->workers);
     if (!l || l->phase == LEDGER_OBSERVERS)
         return;
     struct sums s = sum_up(run);

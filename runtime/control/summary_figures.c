@@ -1,4 +1,5 @@
 /* The sections of figures of the summary. Lines with nothing to say are left out. */
+#include "control/clocks_view.h"
 #include "control/summary_page.h"
 
 #include "base/units.h"
@@ -309,6 +310,7 @@ static void put_times(struct ix_page *page, const struct ix_result *result)
     put_times_row(page, "connect time", &trends[IX_T_CONNECT], &few);
     put_times_row(page, "outage", &trends[IX_T_OUTAGE], &few);
     put_times_row(page, "schedule lateness", &trends[IX_T_SCHEDULE], &few);
+    ix_page_clocks(page, result->clocks);
     if (result->was_slow)
         ix_buf_str(page->out,
                    "  ! this host's own delays are a part of these times: the generator was late itself\n");

@@ -1,3 +1,4 @@
+#include "device/clocks.h"
 #include "device/internal.h"
 
 #include <stdlib.h>
@@ -99,6 +100,7 @@ void ix_engine_free(struct ix_engine *engine)
         ix_group_free(group, false);
     }
     ix_wheel_cancel(engine->loop->wheel, &engine->drained_wheel);
+    ix_clocks_free(engine);
     ix_pace_deinit(engine);
     for (size_t i = 0; i < IX_ARRAY_LEN(engine->chunks); i++)
         free(engine->chunks[i]);
@@ -208,6 +210,7 @@ void ix_engine_drain(struct ix_engine *engine, uint64_t drain_ns, void (*done)(v
     engine->draining = true;
     for (struct ix_group *group = engine->groups; group; group = group->next)
         ix_group_drain(group, drain_ns);
+    ix_clocks_settle(engine);
     ix_engine_idle(engine);
 }
 

@@ -81,6 +81,10 @@ static int open_transports(struct ix_group *group, const struct ix_group_spec *s
     if (spec->target_count == 0)
         return ix_fail(err, -EINVAL, "no address to connect to");
     group->transports = ix_calloc(spec->target_count, sizeof(struct ix_transport *));
+    group->targets = ix_calloc(spec->target_count, sizeof(*group->targets));
+    memcpy(group->targets, spec->targets, spec->target_count * sizeof(*group->targets));
+    for (size_t s = 0; s < group->model->attribute_count; s++)
+        group->is_stamping = group->is_stamping || group->model->attributes[s].generator.kind == IX_GEN_STAMP;
     for (; group->target_count < spec->target_count; group->target_count++) {
         int rc = group->protocol->open(engine->loop, connection, &spec->targets[group->target_count],
                                        &ix_device_events, &group->transports[group->target_count], err);
@@ -399,6 +403,7 @@ void ix_group_free(struct ix_group *group, bool forget_rows)
     for (size_t i = 0; i < group->target_count; i++)
         group->protocol->release(group->transports[i]);
     free(group->transports);
+    free(group->targets);
     ix_sources_deinit(&group->sources);
     if (group->script && hooks->model_close)
         hooks->model_close(hooks->context, group->script);

@@ -160,6 +160,8 @@ struct ix_group {
     struct ix_override **overrides;  /* per stream, NULL: none */
     const struct ix_protocol *protocol;
     struct ix_transport **transports; /* one per target */
+    struct ix_target *targets;
+    bool is_stamping; /* its payloads say when they were sent (generator/stamp.h) */
     size_t target_count;
     struct ix_sources sources;
 
@@ -247,7 +249,8 @@ struct ix_engine {
 
     struct ix_pace pace;
     struct ix_engine_ledger ledger;
-    uint64_t active; /* devices that are not idle */
+    struct ix_clocks *clocks; /* NULL: there is nothing to compare */
+    uint64_t active;          /* devices that are not idle */
     bool draining;
     void (*drained)(void *context);
     void *drained_context;

@@ -1,6 +1,6 @@
 /* A device's connection: who it is when it connects, and what the protocol reports. */
+#include "device/clocks.h"
 #include "device/internal.h"
-#include "generator/stamp.h"
 
 #include <string.h>
 
@@ -142,6 +142,8 @@ static void on_connected(void *owner, bool session_present)
     if (row->flags & IX_ROW_DROP_HELD) /* last: whoever sees that all are back counts them so */
         ix_device_drop_over(d, true, now);
     subscribe(d);
+    if (d->group->is_stamping)
+        ix_clocks_answer(d);
     ix_command_subscribe(d);
     ix_behavior_connected(d, first, now);
     ix_device_rearm(d);
@@ -200,10 +202,13 @@ static void on_message(void *owner, const struct ix_message *message)
     d->row->received++;
     d->row->bytes_received += message->len;
     struct ix_stamp stamp;
-    uint64_t now = 0;
-    if (!message->retain && ix_stamp_read(message->payload, message->len, &stamp) &&
-        stamp.sent_ns <= (now = ix_engine_now(d->group->engine)))
-        ix_device_trend(d, IX_T_RECEIVE, stamp.sent_ns, now);
+    if (!message->retain && ix_stamp_read(message->payload, message->len, &stamp)) {
+        uint64_t now = ix_engine_now(d->group->engine);
+        if (stamp.clock != ix_stamp_clock())
+            ix_clocks_received(d, &stamp, now);
+        else if (stamp.sent_ns <= now)
+            ix_device_trend(d, IX_T_RECEIVE, stamp.sent_ns, now);
+    }
     if (d->stage == IX_S_UP)
         ix_command_received(d, message);
 }

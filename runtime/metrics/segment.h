@@ -5,6 +5,8 @@
 #ifndef IX_METRICS_SEGMENT_H
 #define IX_METRICS_SEGMENT_H
 
+#include "metrics/clock_offset.h"
+
 #include "base/error.h"
 #include "metrics/histogram.h"
 
@@ -13,6 +15,7 @@
 #define IX_SEGMENT_MAGIC    0x31304d4758544f49ull
 #define IX_SEGMENT_GROUPS   512   /* metric sets: one per group of the run */
 #define IX_SEGMENT_ROWS     65536 /* devices of one worker */
+#define IX_SEGMENT_CLOCKS   8     /* other hosts' clocks that one worker compares with its own */
 #define IX_SEGMENT_CUSTOM   1024  /* custom metric series of one worker */
 #define IX_SEGMENT_DROPOUTS 256   /* dropouts of a run; the oldest finished one makes room */
 #define IX_SEGMENT_REASONS  32    /* distinct refusal or loss reasons of one group */
@@ -230,7 +233,8 @@ struct ix_segment {
     uint32_t counting;       /* … and how many of them say so */
     uint32_t silent;         /* 1 + the place of the broker that has not answered for longest; 0: none */
     uint64_t dropped;        /* messages for the scenario that found no room on their way to the controller */
-    uint64_t ungrouped[IX_C_COUNT]; /* what belongs to no group */
+    struct ix_clock_offset clocks[IX_SEGMENT_CLOCKS]; /* of other hosts whose messages came */
+    uint64_t ungrouped[IX_C_COUNT];                   /* what belongs to no group */
     struct ix_sampling sampling; /* left behind by a worker that hung in it: its successor asks once more */
     struct ix_group_metrics groups[IX_SEGMENT_GROUPS];
     struct ix_device_row rows[IX_SEGMENT_ROWS];

@@ -39,14 +39,16 @@ static void test_foreign_payloads_are_no_stamps(void **state)
 {
     (void)state;
     char payload[IX_STAMP_LEN];
-    struct ix_stamp stamp = {7, 123456789}, read;
+    struct ix_stamp stamp = {.tick = 7, .sent_ns = 123456789}, read;
     ix_stamp_write(payload, &stamp);
     assert_true(ix_stamp_read(payload, sizeof payload, &read));
     assert_true(read.tick == 7 && read.sent_ns == 123456789);
     assert_false(ix_stamp_read(payload, sizeof payload - 1, &read));
     assert_false(ix_stamp_read("", 0, &read));
+    assert_true(read.clock == ix_stamp_clock());
     payload[5] ^= 1; /* another host */
-    assert_false(ix_stamp_read(payload, sizeof payload, &read));
+    assert_true(ix_stamp_read(payload, sizeof payload, &read));
+    assert_true(read.clock != ix_stamp_clock());
     payload[5] ^= 1;
     payload[0] = 'X';
     assert_false(ix_stamp_read(payload, sizeof payload, &read));
@@ -77,11 +79,11 @@ static void test_subscriptions_measure_latency(void **state)
     assert_number(counter("g", IX_C_SUBSCRIBED), 1);
     assert_number(counter("g", IX_C_SUBSCRIBE_FAILED), 1);
 
-    ix_stamp_write(payload, &(struct ix_stamp){0, 990 * MS});
+    ix_stamp_write(payload, &(struct ix_stamp){.sent_ns = 990 * MS});
     deliver(payload, sizeof payload, false);
     deliver(payload, sizeof payload, true); /* kept by the broker: says nothing of now */
     deliver("{}", 2, false);
-    ix_stamp_write(payload, &(struct ix_stamp){0, 2000 * MS}); /* not sent yet: no stamp of ours */
+    ix_stamp_write(payload, &(struct ix_stamp){.sent_ns = 2000 * MS}); /* not sent yet: no stamp of ours */
     deliver(payload, sizeof payload, false);
     assert_number(counter("g", IX_C_RECEIVED), 4);
     assert_number(metrics("g")->trends[IX_T_RECEIVE].count, 1);
