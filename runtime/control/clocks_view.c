@@ -64,14 +64,16 @@ static void put_clock(struct ix_page *page, const json_t *clock)
         ix_buf_str(&text, ", \xc2\xb1 ");
         ix_units_put_duration(&text, (uint64_t)(json_number_value(json_object_get(clock, "boundMs")) * 1e6));
         ix_buf_str(&text, ", measured ");
-        ix_page_count_of(&text, (uint64_t)json_integer_value(json_object_get(clock, "samples")), "time", "times");
+        ix_page_count_of(&text, (uint64_t)json_integer_value(json_object_get(clock, "samples")), "time",
+                         "times");
         ix_buf_str(&text, left_out ? "; " : "");
     }
     if (left_out) {
         ix_page_count_of(&text, (uint64_t)left_out, "message", "messages");
-        ix_buf_str(&text, timed ? " left out: they came before that"
-                                : " of another host are no part of receive latency: its clock could not be measured "
-                                  "(nobody answered at iotix/clock/");
+        ix_buf_str(&text,
+                   timed ? " left out: they came before that"
+                         : " of another host are no part of receive latency: its clock could not be measured "
+                           "(nobody answered at iotix/clock/");
         if (!timed)
             ix_buf_printf(&text, "%s)", json_string_value(json_object_get(clock, "clock")));
     }

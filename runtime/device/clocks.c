@@ -101,7 +101,8 @@ static struct ix_clock_offset *find(struct ix_engine *engine, uint32_t clock, bo
     return NULL;
 }
 
-static void note(struct ix_clock_offset *offset, struct ix_group_metrics *metrics, uint64_t sent_ns, uint64_t now_ns)
+static void note(struct ix_clock_offset *offset, struct ix_group_metrics *metrics, uint64_t sent_ns,
+                 uint64_t now_ns)
 {
     uint64_t age;
     if (ix_clock_offset_age(offset, sent_ns, now_ns, &age)) {
@@ -293,8 +294,8 @@ static struct ix_clocks *clocks_of(struct ix_engine *engine)
     struct ix_clocks *clocks = ix_calloc(1, sizeof *clocks);
     clocks->engine = engine;
     clocks->ask.fire = on_ask;
-    snprintf(clocks->inbox, sizeof clocks->inbox, "iotix/clock/%08x/%x%llx", ix_stamp_clock(), (unsigned)getpid(),
-             (unsigned long long)ix_engine_now(engine));
+    snprintf(clocks->inbox, sizeof clocks->inbox, "iotix/clock/%08x/%x%llx", ix_stamp_clock(),
+             (unsigned)getpid(), (unsigned long long)ix_engine_now(engine));
     engine->clocks = clocks;
     return clocks;
 }

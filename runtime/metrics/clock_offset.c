@@ -1,8 +1,8 @@
 #include "metrics/clock_offset.h"
 
 #define LONGEST (60 * 1000000000ull) /* round trip */
-#define FAR   (1ull << 61) /* 73 years */
-#define DRIFT 10000 /* one of so many: 100 millionths, more than clocks of computers drift from each other */
+#define FAR     (1ull << 61)         /* 73 years */
+#define DRIFT   10000 /* one of so many: 100 millionths, more than clocks of computers drift from each other */
 
 void ix_clock_offset_add(struct ix_clock_offset *offset, uint64_t t1, uint64_t t2, uint64_t t3, uint64_t t4)
 {

@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 struct ix_clock_offset {
-    uint32_t clock;   /* name of the other clock (generator/stamp.h); 0: this place is free */
-    uint32_t samples; /* answers so far; 0: not measured */
+    uint32_t clock;    /* name of the other clock (generator/stamp.h); 0: this place is free */
+    uint32_t samples;  /* answers so far; 0: not measured */
     int64_t offset_ns; /* theirs − ours, by the sample that counts … */
     uint64_t bound_ns; /* … which was wrong by so much at most … */
     uint64_t at_ns;    /* … and was taken then, by our clock */

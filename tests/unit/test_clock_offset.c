@@ -12,7 +12,8 @@
 #define S  1000000000ull
 
 /* One question at `at`, by a clock that is `ahead`: `there` and `back` under way, `held` before it is answered. */
-static void ask(struct ix_clock_offset *o, uint64_t at, int64_t ahead, uint64_t there, uint64_t held, uint64_t back)
+static void ask(struct ix_clock_offset *o, uint64_t at, int64_t ahead, uint64_t there, uint64_t held,
+                uint64_t back)
 {
     uint64_t t2 = at + there + (uint64_t)ahead;
     ix_clock_offset_add(o, at, t2, t2 + held, at + there + held + back);
@@ -76,9 +77,9 @@ static void test_impossible_answers_are_no_samples(void **state)
     (void)state;
     struct ix_clock_offset o = {.clock = 1};
     uint64_t age;
-    ix_clock_offset_add(&o, 10, 20, 30, 5);           /* back before it was asked */
-    ix_clock_offset_add(&o, 10, 30, 20, 50);          /* answered before it came */
-    ix_clock_offset_add(&o, 10, 20, 90, 50);          /* held longer than it was away */
+    ix_clock_offset_add(&o, 10, 20, 30, 5);                /* back before it was asked */
+    ix_clock_offset_add(&o, 10, 30, 20, 50);               /* answered before it came */
+    ix_clock_offset_add(&o, 10, 20, 90, 50);               /* held longer than it was away */
     ix_clock_offset_add(&o, 0, 1ull << 63, 1ull << 63, 9); /* of no clock */
     ix_clock_offset_add(&o, 0, UINT64_MAX, UINT64_MAX, UINT64_MAX);
     assert_int_equal(o.samples, 0);
