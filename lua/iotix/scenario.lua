@@ -5,8 +5,6 @@ local handler = require "iotix.handler"
 local json = require "iotix.json"
 local metric = require "iotix.metric"
 local options = require "iotix.options"
-local t = require "iotix.t"
-local task = require "iotix.task"
 
 local scenario = {}
 
@@ -231,6 +229,8 @@ end
 
 -- Runs setup and run, then teardown, whatever happened. Raises what went wrong first.
 function scenario.main()
+  -- Here, since workers never come here: three quarters of the modules are for the scenario's hand.
+  local t, task = require "iotix.t", require "iotix.task"
   if not values then
     scenario.set_options()
   end
