@@ -1,5 +1,7 @@
 #include "loop/loop.h"
 
+#include "loop/poll.h"
+
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -136,6 +138,12 @@ int ix_loop_init(struct ix_loop *loop, struct ix_error *err)
         close(loop->timer_fd);
         return ix_fail(err, rc, "can't create an event loop: %s", uv_strerror(rc));
     }
+    rc = ix_poll_open(loop);
+    if (rc < 0) {
+        uv_loop_close(&loop->uv);
+        close(loop->timer_fd);
+        return ix_fail(err, rc, "can't create an event loop: %s", strerror(-rc));
+    }
     signal(SIGPIPE, SIG_IGN);
     ix_clock_init_real(&loop->clock);
     loop->wheel = ix_wheel_new(ix_loop_update(loop), on_armed, loop);
@@ -227,6 +235,7 @@ void ix_loop_deinit(struct ix_loop *loop)
         ;
     IX_REQUIRE(uv_loop_close(&loop->uv) == 0);
     close(loop->timer_fd);
+    close(loop->poll_set_fd);
     ix_wheel_free(loop->wheel);
     free(loop->deferred->waiting.calls);
     free(loop->deferred->running.calls);

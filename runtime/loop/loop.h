@@ -25,6 +25,8 @@ struct ix_loop {
     uv_prepare_t prepare; /* counts turns, and keeps a loop without other handles running */
     uv_idle_t more; /* active while due entries or deferred calls are left: sockets are polled in between */
     struct ix_deferred *deferred;
+    uv_poll_t poll_set; /* an epoll set of its own, for loop/poll.h */
+    int poll_set_fd;
     bool has_run;
     uint64_t awake_before_ns; /* what its thread had been awake when it first ran */
     uint64_t busy_ns;         /* since then, when it was last asked for */

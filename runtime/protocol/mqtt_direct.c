@@ -71,7 +71,7 @@ int ix_mqtt_direct_publish(struct ix_mqtt_link *link, const struct ix_message *m
     static unsigned char packet[HEADER_MAX + PACKET_MAX];
     unsigned char *body = packet + HEADER_MAX, *end = packet + sizeof(packet);
     if (link->transport->tls != NULL || link->transport->version != MQTT_PROTOCOL_V311 || link->inside ||
-        link->interest != UV_READABLE || message->len > PACKET_MAX / 2)
+        link->poll.events != EPOLLIN || message->len > PACKET_MAX / 2)
         return -EOPNOTSUPP;
     unsigned char *at = put_topic(body, message->topic, end - message->len);
     if (at == NULL)
@@ -80,7 +80,7 @@ int ix_mqtt_direct_publish(struct ix_mqtt_link *link, const struct ix_message *m
         memcpy(at, message->payload, message->len);
     at += message->len;
     unsigned char *begin = put_header(body, (size_t)(at - body), message->retain);
-    ssize_t sent = send(link->fd, begin, (size_t)(at - begin), MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = send(link->poll.fd, begin, (size_t)(at - begin), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent == at - begin)
         return IX_PUBLISHED;
     if (sent < 0 && (errno == EAGAIN || errno == EINTR))
@@ -114,7 +114,7 @@ static void free_rest(struct ix_mqtt_link *link, struct ix_mqtt_rest **place)
 void ix_mqtt_direct_write(struct ix_mqtt_link *link)
 {
     struct ix_mqtt_rest **place = find_rest(link), *rest = *place;
-    ssize_t sent = send(link->fd, rest->bytes, rest->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = send(link->poll.fd, rest->bytes, rest->len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) {
         if (errno != EAGAIN && errno != EINTR)
             ix_mqtt_link_fault(link, errno == ECONNRESET ? MOSQ_ERR_CONN_LOST : MOSQ_ERR_ERRNO, errno);

@@ -11,7 +11,7 @@
 /* One read event takes at most this many messages, so that one busy subscriber does not starve the others. */
 #define READ_BATCH 32
 
-static void on_poll(uv_poll_t *poll, int status, int events);
+static void on_ready(struct ix_poll *poll, uint32_t events);
 static void on_wheel(struct ix_wheel_entry *entry, uint64_t now_ns);
 
 /* Of the keep-alive: so often is looked whether a ping is due. */
@@ -146,6 +146,7 @@ static void on_unsubscribe(struct mosquitto *client, void *context, int id,
 
 void ix_mqtt_link_prepare(struct ix_mqtt_link *link)
 {
+    link->poll.ready = on_ready;
     link->wheel.fire = on_wheel;
     mosquitto_connect_v5_callback_set(link->client, on_connect);
     mosquitto_disconnect_v5_callback_set(link->client, on_disconnect);
@@ -159,9 +160,7 @@ void ix_mqtt_link_prepare(struct ix_mqtt_link *link)
 
 static void stop(struct ix_mqtt_link *link)
 {
-    if (link->polled && link->interest != 0)
-        uv_poll_stop(&link->poll);
-    link->interest = 0;
+    ix_poll_forget(&link->poll);
     ix_wheel_cancel(link->transport->loop->wheel, &link->wheel);
 }
 
@@ -189,6 +188,7 @@ void ix_mqtt_link_fault_later(struct ix_mqtt_link *link, int code, int error)
 
 void ix_mqtt_link_silence(struct ix_mqtt_link *link)
 {
+    (void)ix_poll_set(link->transport->loop, &link->poll, 0);
     stop(link);
     link->state = IX_MQTT_SILENT;
 }
@@ -235,20 +235,12 @@ static void destroy(void *context)
     free(link);
 }
 
-static void on_poll_closed(uv_handle_t *handle)
-{
-    destroy(handle->data);
-}
-
 void ix_mqtt_link_dispose(struct ix_mqtt_link *link)
 {
     stop(link);
     link->state = IX_MQTT_CLOSED;
     ix_mqtt_direct_discard(link);
-    if (link->polled)
-        uv_close((uv_handle_t *)&link->poll, on_poll_closed);
-    else
-        ix_loop_defer(link->transport->loop, destroy, link);
+    ix_loop_defer(link->transport->loop, destroy, link);
 }
 
 static void finish(struct ix_mqtt_link *link)
@@ -308,15 +300,14 @@ static void read_fault(struct ix_mqtt_link *link)
 
 void ix_mqtt_link_watch(struct ix_mqtt_link *link)
 {
-    int wanted = UV_READABLE;
+    uint32_t wanted = EPOLLIN;
     if (link->handshaking)
-        wanted = SSL_want_write((SSL *)mosquitto_ssl_get(link->client)) ? UV_WRITABLE : UV_READABLE;
+        wanted = SSL_want_write((SSL *)mosquitto_ssl_get(link->client)) ? EPOLLOUT : EPOLLIN;
     else if (link->has_rest || mosquitto_want_write(link->client))
-        wanted |= UV_WRITABLE;
-    if (wanted == link->interest)
-        return;
-    link->interest = (uint8_t)wanted;
-    uv_poll_start(&link->poll, wanted, on_poll);
+        wanted |= EPOLLOUT;
+    int rc = ix_poll_set(link->transport->loop, &link->poll, wanted);
+    if (rc < 0)
+        ix_mqtt_link_fault_later(link, MOSQ_ERR_ERRNO, -rc);
 }
 
 /* After the library has returned: what its callbacks noted takes effect. */
@@ -330,15 +321,14 @@ static void settle(struct ix_mqtt_link *link)
         ix_mqtt_link_watch(link);
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void on_ready(struct ix_poll *poll, uint32_t events)
 {
-    struct ix_mqtt_link *link = poll->data;
-    bool full = (link->interest & UV_WRITABLE) != 0 && (events & UV_WRITABLE) == 0;
+    struct ix_mqtt_link *link = (struct ix_mqtt_link *)(void *)poll;
+    bool full = (poll->events & EPOLLOUT) != 0 && (events & EPOLLOUT) == 0;
     link->inside = true;
-    if (status < 0) {
-        link->interest = 0; /* libuv stops a handle that reports an error */
+    if ((events & EPOLLERR) != 0) {
         read_fault(link);
-    } else if ((events & UV_READABLE) != 0 || link->handshaking) {
+    } else if ((events & (EPOLLIN | EPOLLHUP)) != 0 || link->handshaking) {
         link->heard_ms = (uint32_t)(link->transport->loop->now_ns / IX_MS);
         read_some(link);
     }
@@ -379,7 +369,8 @@ static bool is_silent(struct ix_mqtt_link *link, uint64_t now_ns)
 {
     char byte;
     /* We did not ping in time ourselves, or what came was not read yet. */
-    if (now_ns - link->wheel.due_ns > quarter(link) || recv(link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
+    if (now_ns - link->wheel.due_ns > quarter(link) ||
+        recv(link->poll.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
         link->heard_ms = (uint32_t)(now_ns / IX_MS);
     return now_ns - heard_ns(link, now_ns) >= 6 * quarter(link);
 }
@@ -414,16 +405,11 @@ static void on_wheel(struct ix_wheel_entry *entry, uint64_t now_ns)
 void ix_mqtt_link_begin(struct ix_mqtt_link *link)
 {
     struct ix_loop *loop = link->transport->loop;
-    link->fd = mosquitto_socket(link->client);
-    int rc = link->reason == NULL ? uv_poll_init(&loop->uv, &link->poll, link->fd) : 0;
-    if (rc != 0)
-        ix_mqtt_link_end(link, ix_mqtt_errno_text(-rc));
     if (link->reason != NULL) {
         ix_wheel_add(loop->wheel, &link->wheel, 0);
         return;
     }
-    link->poll.data = link;
-    link->polled = true;
+    link->poll.fd = mosquitto_socket(link->client);
     ix_wheel_add(loop->wheel, &link->wheel, ix_clock_now(&loop->clock) + link->transport->connect_timeout_ns);
     ix_mqtt_link_watch(link);
 }

@@ -1,13 +1,14 @@
 /* One MQTT connection as the adapter drives it; private to the mqtt*.c files.
  *
- * libmosquitto runs in its external-loop mode: one uv_poll_t and one descriptor for each link, one wheel
- * entry for everything that is due by time. The library must not be re-entered, so its callbacks only note
+ * libmosquitto runs in its external-loop mode: one descriptor for each link, one wheel entry for everything
+ * that is due by time. The library must not be re-entered, so its callbacks only note
  * what happened or hand an event on; a link ends after the library has returned, and the client object is
- * freed in the poll handle's close callback. After a loss the client object is never used again: nothing is
+ * freed on the next turn. After a loss the client object is never used again: nothing is
  * re-sent, the owner decides what becomes of unacknowledged messages. */
 #ifndef IX_PROTOCOL_MQTT_LINK_H
 #define IX_PROTOCOL_MQTT_LINK_H
 
+#include "loop/poll.h"
 #include "protocol/protocol.h"
 
 #include <mosquitto.h>
@@ -39,24 +40,21 @@ enum ix_mqtt_state {
     IX_MQTT_CLOSED, /* no events any more; waits for being freed */
 };
 
+/* What publishing reads comes first: 64 bytes. */
 struct ix_mqtt_link {
-    uv_poll_t poll;
-    struct ix_wheel_entry wheel; /* connecting: the deadline; connected: housekeeping; ended: `closed` */
+    struct ix_poll poll;
     struct ix_mqtt_transport *transport;
     void *owner;
     struct mosquitto *client;
     const char *reason;   /* why it ended; NULL while it has not */
-    int fd;               /* while `polled` */
     uint32_t heard_ms;    /* when the server last sent anything, less its high bits */
     uint16_t pending;     /* publishes whose `acked` is still to come */
     uint16_t window;      /* the server's Receive Maximum */
     uint16_t keepalive_s; /* the server may have changed it */
     uint8_t state;        /* enum ix_mqtt_state */
     uint8_t way;          /* enum ix_way, once closed by the owner */
-    uint8_t interest;     /* what `poll` waits for: UV_READABLE | UV_WRITABLE, 0: stopped */
     uint8_t alert;        /* TLS alert that the server sent, 0: none */
     uint8_t rejected;     /* why we did not accept the server's certificate (X509_V_…), 0: no complaint */
-    bool polled : 1;      /* `poll` is initialised: it must be closed */
     bool inside : 1;      /* the library is on the stack: events come from one of its callbacks */
     bool handshaking : 1; /* TLS */
     bool refused : 1;     /* by CONNACK */
@@ -64,8 +62,10 @@ struct ix_mqtt_link {
     bool published : 1;   /* … and the bytes are with the kernel */
     bool received : 1;    /* a message came in this loop_read */
     bool has_rest : 1;    /* the rest of a packet waits in the transport's `rests` */
+    struct ix_wheel_entry wheel; /* connecting: the deadline; connected: housekeeping; ended: `closed` */
 };
-_Static_assert(sizeof(struct ix_mqtt_link) <= sizeof(uv_poll_t) + 88, "a link takes 256 bytes of the heap");
+_Static_assert(offsetof(struct ix_mqtt_link, wheel) == 64 && sizeof(struct ix_mqtt_link) == 96,
+               "a link takes 112 bytes of the heap");
 
 static inline bool ix_mqtt_link_lives(const struct ix_mqtt_link *link)
 {

@@ -71,6 +71,7 @@ static const struct text errors[] = {
     {ENXIO, "no such source address"}, /* mqtt_interpose.c */
     {EMFILE, "too many open files"},
     {ENFILE, "too many open files"},
+    {ENOSPC, "too many watched sockets: raise fs.epoll.max_user_watches"},
     {ENOMEM, "out of memory"},
     {ENOBUFS, "out of memory"},
     {EACCES, "not permitted"},
@@ -101,7 +102,7 @@ const char *ix_mqtt_errno_text(int error)
 
 bool ix_mqtt_is_starved(const char *reason)
 {
-    static const int lacks[] = {EMFILE, EADDRNOTAVAIL, ENOMEM};
+    static const int lacks[] = {EMFILE, EADDRNOTAVAIL, ENOMEM, ENOSPC};
     for (size_t i = 0; i < IX_ARRAY_LEN(lacks); i++)
         if (strcmp(reason, ix_mqtt_errno_text(lacks[i])) == 0)
             return true;

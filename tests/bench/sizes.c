@@ -46,12 +46,11 @@ static double client_bytes(void)
 int main(void)
 {
     void *link = malloc(sizeof(struct ix_mqtt_link));
-    printf("{\"slot\": %zu, \"wheel entry in it\": %zu, \"row\": %zu, \"place\": %zu, \"link\": %zu, \"poll "
-           "handle in it\": "
-           "%zu, \"wheel entry in the link\": %zu, \"client of the library\": %.0f}\n",
+    printf("{\"slot\": %zu, \"wheel entry in it\": %zu, \"row\": %zu, \"place\": %zu, \"link\": %zu, "
+           "\"wheel entry in the link\": %zu, \"client of the library\": %.0f}\n",
            sizeof(struct ix_device), sizeof(struct ix_wheel_entry), sizeof(struct ix_device_row),
-           sizeof(uint32_t), malloc_usable_size(link) + sizeof(size_t), sizeof(uv_poll_t),
-           sizeof(struct ix_wheel_entry), client_bytes());
+           sizeof(uint32_t), malloc_usable_size(link) + sizeof(size_t), sizeof(struct ix_wheel_entry),
+           client_bytes());
     free(link);
     return 0;
 }
