@@ -17,7 +17,7 @@ class Figure:
     def quartiles(self):
         if len(self.values) == 1:
             return self.values * 3
-        low, _, high = statistics.quantiles(self.values, n=4)
+        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
         return low, statistics.median(self.values), high
 
     def verdict(self):

@@ -1,13 +1,16 @@
 """Puts the figures of measurements into README.md, each between its two marks there:
 table.py build/bench/result.json build/bench/million.json.
 
-The files are what bench.py and million.py wrote. With --print the tables go to standard output.
+The files are what bench.py and million.py wrote; a younger rest.json beside bench.py's, by rest.py, becomes one more section
+of it. With --print the tables go to standard output.
 """
 
 import argparse
 import json
 import os
 import sys
+
+import figures
 
 README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "README.md")
 
@@ -30,6 +33,26 @@ def row(figure):
     spread = f"{number(low, digits)} … {number(high, digits)}"
     verdict = {None: "", "met": "met", "MISSED": "**missed**"}[figure["verdict"]]
     return f"| {figure['name']} | {value} | {spread} | {bounds(figure)} | {verdict} |"
+
+
+def of_rest(rest):
+    """The rounds of rest.py as a section of bench.py's."""
+    asked, quiet = ([r for r in rest["rounds"] if bool(r["requests"]) == wanted] for wanted in (True, False))
+
+    def figure(name, unit, values, digits=2, target=None):
+        collected = figures.Figure(name, unit, digits, target, None)
+        collected.values = list(values)
+        return collected.json()
+
+    return {"title": f"REST beside {rest['devices']:,} publishing devices, {len(asked)} rounds with requests and as many without",
+            "figures": [
+                figure("requests", "/s", (r["requestsPerSecond"] for r in asked), 0),
+                figure("failed requests", "", (r["requests"]["failed"] for r in asked), 0, 0),
+                figure("an answer's p99", "ms", (r["requests"]["p99"] for r in asked)),
+                figure("messages, meanwhile", "/s", (r["messagesPerSecond"] for r in asked), 0),
+                figure("p99 of lateness with requests, at most", "ms", (r["latenessP99BelowMs"] for r in asked), 2, 10),
+                figure("p99 of lateness without them, at most", "ms", (r["latenessP99BelowMs"] for r in quiet)),
+                figure("CPU of the serving process with requests, cores", "", (r["serviceCpu"] for r in asked))]}
 
 
 def table(result):
@@ -94,6 +117,15 @@ def million(result):
     return "\n".join(lines).rstrip()
 
 
+def with_rest(result, path):
+    """… and what rest.py measured after it, in the same `make bench`."""
+    rest = os.path.join(os.path.dirname(path), "rest.json")
+    if os.path.exists(rest) and os.path.getmtime(rest) >= os.path.getmtime(path):
+        with open(rest, encoding="utf-8") as file:
+            result["sections"].append(of_rest(json.load(file)))
+    return result
+
+
 def put(readme, name, text):
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, rest = readme.split(begin, 1)
@@ -110,7 +142,7 @@ def main():
     for path in arguments.results:
         with open(path, encoding="utf-8") as file:
             result = json.load(file)
-        name, text = ("figures", table(result)) if "sections" in result else ("million", million(result))
+        name, text = ("figures", table(with_rest(result, path))) if "sections" in result else ("million", million(result))
         if arguments.only_print:
             print(text)
         readme = put(readme, name, text)
