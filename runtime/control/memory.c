@@ -6,7 +6,7 @@
 #define GIB (1024.0 * 1024 * 1024)
 
 /* Bytes, measured with 200,000 and more devices of one attribute. */
-#define DEVICE        1600  /* in the worker, library included */
+#define DEVICE        1460  /* in the worker, library included */
 #define SOCKET        3850  /* one end of an idle TCP connection, in the kernel */
 #define BROKER        750   /* a client in mosquitto */
 #define TLS           31000 /* a session with a shared context */
