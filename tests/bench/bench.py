@@ -19,6 +19,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -227,7 +228,8 @@ class Bench:
         """A run that fails, on a host too busy for it, leaves its figures out of this round."""
         try:
             getattr(self, f"{part}_round")()
-        except Failed as failure:
+        except (Failed, OSError, subprocess.CalledProcessError) as failure:
+            Run.end_latest()
             self.failures += 1
             print(f"{part}: {failure}", file=sys.stderr)
 
@@ -256,6 +258,7 @@ def main():
     arguments.iotix = os.path.join(arguments.build, "iotix")
     for program in ("baseline", "engine", "empty", "sizes"):
         setattr(arguments, program, os.path.join(arguments.build, "bench", program))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was measured so far is kept
     started = time.monotonic()
     with workplace() as folder:
         bench = Bench(arguments, folder)
@@ -264,6 +267,7 @@ def main():
         except KeyboardInterrupt:
             print("interrupted: what was measured so far\n")
         finally:
+            Run.end_latest()
             bench.stop()
     seconds = time.monotonic() - started
     head = figures.head(arguments)

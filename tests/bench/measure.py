@@ -118,6 +118,8 @@ class Look:
 class Run:
     """One `iotix run` of a scenario beside this file. It counts its controller and all workers, not the brokers."""
 
+    latest = None
+
     def __init__(self, iotix, brokers, folder, options, workers=None, scenario="bench.lua"):
         if brokers:
             brokers.wait_until_idle()
@@ -135,6 +137,14 @@ class Run:
         with open(self.log, "wb") as log:
             environment = dict(os.environ, XDG_STATE_HOME=os.path.join(folder, "state"))
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True)
+        Run.latest = self
+
+    @classmethod
+    def end_latest(cls):
+        """One that was left in the middle must not disturb what is measured next; its workers end with it."""
+        if cls.latest and cls.latest.process.poll() is None:
+            cls.latest.process.kill()
+            cls.latest.process.wait()
 
     def processes(self):
         """The controller and all its descendants."""
