@@ -12,7 +12,8 @@ static void on_readable(uv_poll_t *handle, int status, int events)
     ix_loop_update(loop);
     for (int i = 0; i < count; i++) {
         struct ix_poll *poll = batch[i].data.ptr;
-        uint32_t wanted = poll->events ? poll->events | EPOLLERR | EPOLLHUP : 0; /* an earlier one may have ended it */
+        uint32_t wanted =
+            poll->events ? poll->events | EPOLLERR | EPOLLHUP : 0; /* an earlier one may have ended it */
         if (batch[i].events & wanted)
             poll->ready(poll, batch[i].events & wanted);
     }
