@@ -61,7 +61,8 @@ ix_operation_handler ix_get_health, ix_get_ready, ix_get_metrics, ix_get_openapi
     ix_get_history, ix_get_events, ix_list_models, ix_create_model, ix_get_model, ix_replace_model,
     ix_delete_model, ix_list_devices, ix_create_device, ix_get_device, ix_delete_device, ix_start_device,
     ix_stop_device, ix_get_device_metrics, ix_send_command, ix_list_groups, ix_create_group, ix_get_group,
-    ix_delete_group, ix_start_group, ix_stop_group, ix_drop_group, ix_list_strategies, ix_preview_strategy;
+    ix_get_group_history, ix_delete_group, ix_start_group, ix_stop_group, ix_drop_group, ix_list_strategies,
+    ix_preview_strategy;
 
 /* The Prometheus text of everything; the caller frees it. */
 char *ix_metrics_text(struct ix_device_api *api, size_t *len);

@@ -26,6 +26,15 @@ void ix_get_group(struct ix_call *call)
     ix_answer_result(call, 200, group, &failure);
 }
 
+void ix_get_group_history(struct ix_call *call)
+{
+    struct ix_failure failure;
+    int64_t seconds = ix_call_integer(call->query, "seconds", IX_SERVICE_HISTORY_S);
+    json_t *history =
+        ix_service_group_history(ix_api_of(call)->service, call->variables[0], (uint64_t)seconds, &failure);
+    ix_answer_result(call, 200, history, &failure);
+}
+
 void ix_delete_group(struct ix_call *call)
 {
     ix_service_group_delete(ix_api_of(call)->service, call->variables[0], ix_later_done,

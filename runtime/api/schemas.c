@@ -174,7 +174,7 @@ static const struct ix_property history[] = {
     {"series", "number?[]{}",
      "By name: running starting stopping dropped error stopped created connected (devices), messagesSent "
      "messagesReceived bytesSent connects errors (per second), latencyP50 latencyP95 latencyP99 latenessP50 "
-     "latenessP99 latenessMax (ms), loopBusy (0 to 1).",
+     "latenessP99 latenessMax (ms), loopBusy (0 to 1). Of a group: the statuses and connected.",
      false},
 };
 

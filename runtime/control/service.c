@@ -315,7 +315,7 @@ bool ix_service_free(struct ix_service *service)
     ix_source_choice_deinit(&service->sources);
     ix_snapshot_deinit(&service->now);
     json_decref(service->stats);
-    ix_service_history_end(service);
+    free(service->past);
     ix_advice_deinit(&service->advice);
     for (size_t i = 0; i < service->folder_count; i++)
         free(service->folders[i]);

@@ -94,6 +94,10 @@ json_t *ix_service_stats(struct ix_service *service);
  * for each name as many numbers, null where there was none}. Starts empty with the service. */
 #define IX_SERVICE_HISTORY_S 900
 json_t *ix_service_history(const struct ix_service *service, uint64_t seconds);
+/* The same of a group: devices by status, and connected. It starts when the group first goes to work; empty for groups
+ * beyond the first 100 that have. */
+json_t *ix_service_group_history(struct ix_service *service, const char *id, uint64_t seconds,
+                                 struct ix_failure *failure);
 /* All counters, taken anew if the last take is older than 200 ms; valid until the loop goes on. */
 const struct ix_snapshot *ix_service_snapshot(struct ix_service *service);
 

@@ -190,6 +190,7 @@ static void free_group(struct service_group *g)
     free(g->gone);
     free(g->orders);
     free(g->operation.strategy);
+    free(g->past);
     json_decref(g->connection);
     json_decref(g->launch);
     ix_id_pattern_deinit(&g->pattern);

@@ -89,6 +89,7 @@ struct service_group {
     uint32_t stops;      /* orders to stop so far: a start that waits meanwhile is void */
     uint64_t model_hash; /* that it works with */
     struct operation operation;
+    struct ix_service_past *past; /* service_history.c; NULL until it is at work */
 };
 
 struct named { /* in the table of names */
@@ -356,9 +357,8 @@ json_t *ix_service_time(int64_t wall_ms); /* ISO-8601, null for 0 */
 
 void ix_service_stats_begin(struct ix_service *service);
 void ix_service_stats_end(struct ix_service *service);
-/* Keeps service->stats, made just now. */
+/* Keeps service->stats, made just now, and the states of groups. */
 void ix_service_history_note(struct ix_service *service);
-void ix_service_history_end(struct ix_service *service);
 /* Sentences: what devices run into now, or will, and what to do about it. */
 json_t *ix_service_advice(const struct ix_service *service);
 void ix_service_feed_begin(struct ix_service *service);

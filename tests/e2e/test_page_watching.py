@@ -60,6 +60,21 @@ def test_the_history_is_one_column_a_series(service):
         assert answer.status_code == 400 and answer.json()["errors"][0]["path"] == "seconds", wrong
 
 
+def test_a_group_has_its_own_history(service):
+    for group, count in (("one", 4), ("two", 3)):
+        requests.post(f"{service.address}/api/v1/groups", json={"modelId": "page-sensor", "count": count, "groupId": group},
+                      timeout=20).raise_for_status()
+    assert requests.get(f"{service.address}/api/v1/groups/one/history", timeout=20).json()["timeMs"] == []
+    requests.post(f"{service.address}/api/v1/groups/one/start", timeout=20).raise_for_status()
+
+    def columns():
+        return requests.get(f"{service.address}/api/v1/groups/one/history", timeout=20).json()["series"]
+
+    wait_until(lambda: 4 in columns()["running"], 60, "the launch in the group's history")
+    assert len({len(values) for values in columns().values()}) == 1
+    assert columns()["connected"][-1] == 4
+
+
 def test_links_from_elsewhere_lead_here(service):
     """A link in a chat or a wiki is followed; what a foreign page loads by itself stays refused."""
     followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}

@@ -157,6 +157,8 @@ def test_every_operation_answers_as_documented(service, document):
     call("startGroup", 200, {"strategy": "linear", "delayMs": 1}, id="g")
     call("startGroup", 404, {}, id="unknown")
     wait_until(lambda: call("getGroup", 200, id="g")["connected"] == 20, 30, "the group to connect")
+    call("getGroupHistory", 200, id="g")
+    call("getGroupHistory", 404, id="unknown")
     call("listGroups", 200)
     assert len(call("listDevices", 200, query={"groupId": "g", "pageSize": 7})["items"]) == 7
     call("dropGroup", 200, {"strategy": "immediate", "percentage": 50}, id="g")

@@ -54,6 +54,7 @@ export async function before(s) {
   await s.goto("#/groups/early");
   await s.page.reload();
   await s.page.getByRole("heading", { level: 1, name: "early", exact: true }).waitFor();
+  await s.untilPainted("Devices by state", "--dropped", 20);
   await s.page.getByText(/Dropout \(immediate\) of 15 devices at .*: done/).waitFor();
   await s.page.goBack();
   await s.page.getByRole("heading", { level: 1, name: "Overview", exact: true }).waitFor();

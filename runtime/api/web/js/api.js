@@ -101,6 +101,7 @@ export const api = {
   model: (id) => call("GET", `/api/v1/models/${enc(id)}`),
   checkModel: (text) => call("POST", "/api/v1/models?validate=true", text),
   groups: async () => items(await call("GET", "/api/v1/groups")),
+  groupHistory: (id) => call("GET", `/api/v1/groups/${enc(id)}/history`),
   group: (id) => call("GET", `/api/v1/groups/${enc(id)}`),
   devices: (filter) => call("GET", `/api/v1/devices${query(filter)}`),
   device: (id) => call("GET", `/api/v1/devices/${enc(id)}`),

@@ -50,24 +50,29 @@ export function missing() {
 }
 
 /**
- * Takes over what the service kept, GET /api/v1/stats/history: it knows of the time before this page, and of that in
- * which the page was not connected. What is older, from before the service began, stays.
+ * Takes a history of the service, {timeMs, series}, over into columns (t and others; `nameOf` gives their names there): it
+ * knows of the time before this page, and of that in which the page was not connected. What is older stays.
  */
-export function fill({ timeMs = [], series = {} }) {
+export function merge(into, { timeMs = [], series = {} }, nameOf) {
   if (!timeMs.length) return;
   const ahead = timeMs[timeMs.length - 1] - Date.now(); // clocks of other machines may be wrong
   const shift = Math.abs(ahead) > 3000 ? ahead : 0;
   const t = timeMs.map((at) => (at - shift) / 1000);
   let kept = 0;
-  while (kept < columns.t.length && columns.t[kept] < t[0] - 0.5) kept++;
-  const since = columns.t.findIndex((at) => at > t[t.length - 1] + 0.5);
-  const join = (name, middle) => {
-    const later = since < 0 ? [] : columns[name].slice(since);
-    const gap = kept && t[0] - columns.t[kept - 1] > 2.5;
-    columns[name] = [...columns[name].slice(0, kept), ...(gap ? [name === "t" ? t[0] - 0.01 : null] : []), ...middle, ...later];
-  };
-  for (const name of NAMES) join(name, series[SERIES[name][1]] ?? t.map(() => null));
-  join("t", t);
+  while (kept < into.t.length && into.t[kept] < t[0] - 0.5) kept++;
+  const since = into.t.findIndex((at) => at > t[t.length - 1] + 0.5);
+  const gap = kept > 0 && t[0] - into.t[kept - 1] > 2.5;
+  for (const name of Object.keys(into)) {
+    const column = into[name];
+    const middle = name === "t" ? t : (series[nameOf(name)] ?? t.map(() => null));
+    into[name] = [...column.slice(0, kept), ...(gap ? [name === "t" ? t[0] - 0.01 : null] : []), ...middle,
+      ...(since < 0 ? [] : column.slice(since))];
+  }
+}
+
+/** Takes over GET /api/v1/stats/history. */
+export function fill(history) {
+  merge(columns, history, (name) => SERIES[name][1]);
   update({ filled: read().filled + 1 });
 }
 

@@ -1,8 +1,9 @@
 // Groups: create from a model, start with a strategy, stop, drop out, delete; the progress of what is running.
-import { html, useEffect, useState } from "../../vendor/preact.js";
+import { html, useEffect, useRef, useState } from "../../vendor/preact.js";
 import { api, requests } from "../api.js";
 import { Chart } from "../chart.js";
 import * as format from "../format.js";
+import { KEPT_S, merge } from "../history.js";
 import { Preview, recommended, StrategyForm, typed, usePreview, useStrategy } from "../strategy.js";
 import { range } from "../timeline.js";
 import { TimeControls } from "../timecontrols.js";
@@ -25,9 +26,9 @@ function operationOf(group, operations) {
   return now?.status === "running" ? { ...now, operation: now.operation || now.kind, groupId: group.groupId } : null;
 }
 
-function Create({ onClose }) {
+function Create({ onClose, model: first = "" }) {
   const [models, problem] = useLoad(api.models);
-  const [form, setForm] = useState({ modelId: "", count: "100", groupId: "", idPattern: "" });
+  const [form, setForm] = useState({ modelId: first, count: "100", groupId: "", idPattern: "" });
   const set = (name) => (value) => setForm({ ...form, [name]: value });
   const modelId = form.modelId || models?.[0]?.id || "";
   const model = models?.find((m) => m.id === modelId);
@@ -199,32 +200,22 @@ function List({ groups, operations, open, onProblem }) {
 }
 
 const BY_STATE = STATES.map((name) => ({ label: name, colour: `--${name}` }));
-const KEPT = 900;
-const TRAILS = 20; // groups whose trail is kept while another view is shown
-const GAP_S = 5;
-const trails = new Map();
+const none = () => ({ t: [], ...Object.fromEntries(STATES.map((s) => [s, []])) });
 
-/** A group's states in the time that its page was shown, as columns: instants first, then one per state. */
-function trailOf(id) {
-  const trail = trails.get(id) || [[], ...STATES.map(() => [])];
-  trails.delete(id);
-  trails.set(id, trail); // the one that was shown last is the last to go
-  if (trails.size > TRAILS) trails.delete(trails.keys().next().value);
-  return trail;
-}
-
+/** Hook: the group's states in the last minutes, as columns: those that the service kept, and those of this visit. */
 function useTrail(group) {
-  const trail = trailOf(group.groupId);
+  const trail = useRef(none());
+  const [history] = useLoad(() => api.groupHistory(group.groupId), [group.groupId]);
   useEffect(() => {
-    const now = Date.now() / 1000;
-    const last = trail[0][trail[0].length - 1];
-    if (last && now - last > GAP_S) trail.forEach((column, i) => column.push(i ? null : now - 0.01));
-    [now, ...STATES.map((s) => statesOf(group)[s] || 0)].forEach((v, i) => {
-      trail[i].push(v);
-      if (trail[i].length > KEPT) trail[i].shift();
-    });
+    if (history) merge(trail.current, history, (name) => name);
+  }, [history]);
+  useEffect(() => {
+    const columns = trail.current;
+    columns.t.push(Date.now() / 1000);
+    for (const s of STATES) columns[s].push(statesOf(group)[s] || 0);
+    if (columns.t.length > KEPT_S) for (const column of Object.values(columns)) column.shift();
   }, [group]);
-  return trail;
+  return trail.current;
 }
 
 /** The operation that is over, in words. */
@@ -237,10 +228,11 @@ function lastly({ operation: o }) {
 
 function One({ group, operation }) {
   const by = statesOf(group);
-  const [x, ...columns] = useTrail(group);
+  const { t: x, ...states } = useTrail(group);
+  const columns = STATES.map((s) => states[s]);
   useStore((s) => s.held);
   useStore((s) => s.span);
-  return html`<div class="card live"><${Chart} title="Devices by state" note="while this page was open" stacked named
+  return html`<div class="card live"><${Chart} title="Devices by state" stacked named
       series=${BY_STATE} x=${x} columns=${columns} xRange=${() => range(x[0], x[x.length - 1])} height=${200}
       marks=${{ group: group.groupId }} /></div>
   <div class="two">
@@ -281,7 +273,7 @@ export function Groups({ id, query }) {
     <${Icon} name="plus" size=${18} />New group</button>`;
   const Acting = dialog && DIALOGS[dialog.name];
   const dialogs = html`
-    ${dialog?.name === "create" ? html`<${Create} onClose=${close} />` : null}
+    ${dialog?.name === "create" ? html`<${Create} onClose=${close} model=${query.model} />` : null}
     ${Acting ? html`<${Acting} group=${dialog.group} onClose=${close} />` : null}`;
   const problems = html`<${ProblemBox} problem=${failed} />${problem && problem.status
     ? html`<${ProblemBox} problem=${problem} />` : null}`;

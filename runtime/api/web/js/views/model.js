@@ -91,11 +91,15 @@ function Meaning({ text }) {
       <b>${t.name}</b>${t.unit ? ` in ${t.unit}` : ""}, every ${format.duration(t.intervalMs || 1000)}</li>`)}</ul>`;
 }
 
+/** What was written and not saved, by the address of its model: going elsewhere on the page loses nothing. */
+const drafts = new Map();
+
 export function ModelEditor({ id, query }) {
   const isNew = id === "new";
   const [loaded, problem] = useLoad(() => (isNew ? (query.from ? api.model(query.from) : Promise.resolve(TEMPLATE)) : api.model(id)), [id, query.from]);
   const [text, setText] = useState("");
   const [begun, setBegun] = useState(false);
+  const [old, setOld] = useState(null); // what a draft is in place of
   const [saved, setSaved] = useState("");
   const [failed, setFailed] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -106,9 +110,20 @@ export function ModelEditor({ id, query }) {
     if (!loaded || begun) return; // never over what somebody is writing
     setBegun(true);
     const first = pretty(isNew && query.from ? { ...loaded, id: `${loaded.id}-copy`, name: `${loaded.name || loaded.id} copy` } : loaded);
-    setText(first);
+    const draft = drafts.get(location.hash);
+    setText(draft ?? first);
+    setOld(draft === undefined ? null : first);
     setSaved(isNew ? "" : first);
   }, [loaded]);
+  const write = (next) => {
+    setText(next);
+    drafts.set(location.hash, next);
+  };
+  const discard = () => {
+    drafts.delete(location.hash);
+    setText(old);
+    setOld(null);
+  };
   const save = async () => {
     setBusy(true);
     setFailed(null);
@@ -116,6 +131,8 @@ export function ModelEditor({ id, query }) {
       const model = isNew ? await api.addModel(text) : await api.replaceModel(id, text);
       const real = model?.id || JSON.parse(text).id;
       toast(isNew ? `Model ${real} added` : `Model ${real} saved: devices take it at their next start`);
+      drafts.delete(location.hash);
+      setOld(null);
       setSaved(text);
       update({ modelsChanged: read().modelsChanged + 1 });
       if (isNew) location.hash = `#/models/${encodeURIComponent(real)}`;
@@ -136,16 +153,19 @@ export function ModelEditor({ id, query }) {
     <${Head} title=${isNew ? "New model" : loaded?.name || id}
       before=${html`<a href="#/models">Models</a><span class="muted" aria-hidden="true">/</span>`}
       actions=${html`
-        ${isNew ? null : html`<a class="button" href=${`#/models/new?from=${encodeURIComponent(id)}`}>Copy</a>
+        ${isNew ? null : html`<a class="button" href=${`#/groups?new=1&model=${encodeURIComponent(id)}`}>New group of it</a>
+          <a class="button" href=${`#/models/new?from=${encodeURIComponent(id)}`}>Copy</a>
           <button type="button" class="quiet danger" onClick=${() => setRemoving(true)}>Delete</button>`}
         <button type="button" class="primary" disabled=${busy || !ready || text === saved} onClick=${save}>
           ${busy ? "Saving…" : isNew ? "Add model" : "Save"}</button>`} />
     <div class="stack">
       <${ProblemBox} problem=${failed} />
       <${ProblemBox} problem=${problem?.status ? problem : null} />
+      ${old !== null ? html`<p class="note-box row spread" role="status"><span>What you had written and not saved is back.</span>
+        <button type="button" class="small" onClick=${discard}>Discard it</button></p>` : null}
       ${begun
         ? html`<div class="with-aside">
-            <${Editor} text=${text} onInput=${setText} faults=${[...check.faults, ...check.warnings]} label="Model as JSON" describedBy="faults"
+            <${Editor} text=${text} onInput=${write} faults=${[...check.faults, ...check.warnings]} label="Model as JSON" describedBy="faults"
               actions=${actions} />
             <${Faults} id="faults" check=${check} goTo=${(line) => actions.goTo(line)} />
           </div>`
