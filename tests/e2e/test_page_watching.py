@@ -1,6 +1,7 @@
 """The live page during a test: what was before it was opened, marks on its charts, time held and looked at closely, command
 lines to take away, hostile names; an update of the service; links from elsewhere. The steps are in browser/watching.mjs."""
 
+import socket
 import subprocess
 
 import requests
@@ -27,6 +28,12 @@ def test_what_buttons_do_can_be_done_in_a_shell(browse):
         return done.stdout.replace("\n", " ")
 
     browse("shell", answer)
+
+
+def test_devices_without_a_broker_stand_first(browse):
+    with socket.socket() as taken:  # bound and not listening: whoever connects is refused
+        taken.bind(("127.0.0.1", 0))
+        browse("unconnected", lambda question: str(taken.getsockname()[1]))
 
 
 def test_names_are_texts_whatever_is_in_them(browse):

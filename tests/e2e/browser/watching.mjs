@@ -137,6 +137,40 @@ export async function shell(s) {
   check(copied === `curl -X POST '${s.address}/api/v1/groups/shelled/stop'`, `copied was: ${copied}`);
 }
 
+/** Devices that find no broker stand first, with the reason; a model being written is not lost by looking at them. */
+export async function unconnected(s) {
+  s.forgive.push(/status of 400/);
+  await s.open();
+  await s.goto("#/models/new");
+  const text = s.page.getByLabel("Model as JSON");
+  await s.until(() => document.querySelector("textarea")?.value.includes("my-sensor-v1"), null, "the template");
+  await text.fill((await text.inputValue()).replace("my-sensor-v1", "my-draft"));
+  await api(s, "POST", "/api/v1/groups", { modelId: "page-sensor", count: 7, groupId: "nowhere",
+    overrideConnection: { broker: "127.0.0.1", port: Number(await ask("port")) } });
+  await api(s, "POST", "/api/v1/groups/nowhere/start", { strategy: "immediate" });
+  await s.page.getByRole("link", { name: "Overview", exact: true }).click();
+  await s.page.getByRole("alert").filter({ hasText: "7 devices can't connect" }).waitFor();
+  await s.accessible("devices without a broker", ["wcag2a", "wcag2aa"]);
+  await s.page.goBack();
+  await s.page.getByText("What you had written and not saved is back").waitFor();
+  check((await text.inputValue()).includes("my-draft"), "the draft is lost");
+  await s.page.getByRole("button", { name: "Discard it" }).click();
+  check((await text.inputValue()).includes("my-sensor-v1"), "the draft is still there");
+
+  await s.goto("#/groups?new=1&model=page-sensor");
+  await s.until(() => document.querySelector("dialog select")?.value === "page-sensor", null, "the model that was asked for");
+  await dialog(s).getByLabel("Number of devices").fill("none");
+  await dialog(s).getByRole("button", { name: "Create" }).click();
+  await dialog(s).locator(".fault").waitFor();
+  await s.until(() => document.activeElement.getAttribute("aria-invalid") === "true", null, "the focus at the faulty field");
+  check((await dialog(s).locator(".problem").count()) === 0, "what is said at the field is said again");
+  await dialog(s).getByLabel("Number of devices").fill("1,000");
+  await dialog(s).getByLabel("Group id").fill("thousand");
+  await dialog(s).getByRole("button", { name: "Create" }).click();
+  await dialog(s).waitFor({ state: "detached" });
+  check((await api(s, "GET", "/api/v1/groups/thousand")).deviceCount === 1000, "1,000 is no thousand");
+}
+
 const HOSTILE = {
   id: "hostile", name: "<img src=x onerror=alert(1)>", type: "sensor", protocol: "mqtt",
   description: "</p><script>alert(2)</script>",

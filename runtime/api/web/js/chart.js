@@ -100,18 +100,32 @@ function bundles(u, group, near) {
   return found;
 }
 
+/** Writes a mark's text beside its line, as much of it as there is room for. */
+function drawWords(ctx, text, at, room, top, ratio) {
+  const inner = room - 14 * ratio;
+  const whole = ctx.measureText(text).width;
+  const fits = whole <= inner ? text : `${text.slice(0, Math.floor((text.length * inner) / whole) - 1)}…`;
+  if (inner < 50 * ratio && whole > inner) return;
+  ctx.fillStyle = colour("--surface");
+  ctx.globalAlpha = 0.86;
+  ctx.fillRect(at + 3 * ratio, top + 1 * ratio, ctx.measureText(fits).width + 6 * ratio, 16 * ratio);
+  ctx.globalAlpha = 1;
+  ctx.fillStyle = colour("--text");
+  ctx.fillText(fits, at + 6 * ratio, top + 3 * ratio);
+}
+
 /** Draws the marks: a dashed line each, and its words where there is room for them. */
 function drawMarks(u, { marks, named }) {
   if (!marks) return;
   const { ctx } = u;
   const { left, top, width, height } = u.bbox;
   const ratio = devicePixelRatio || 1;
-  let free = left;
   ctx.save();
   ctx.font = `${11 * ratio}px system-ui, sans-serif`;
   ctx.textBaseline = "top";
   ctx.textAlign = "left";
-  for (const { at, list } of bundles(u, marks.group, 6 * ratio)) {
+  const found = bundles(u, marks.group, 6 * ratio);
+  found.forEach(({ at, list }, i) => {
     const text = words(list, marks.group);
     ctx.strokeStyle = ctx.fillStyle = colour(`--mark-${list[list.length - 1].kind}`);
     ctx.lineWidth = 1.5 * ratio;
@@ -126,16 +140,8 @@ function drawMarks(u, { marks, named }) {
     ctx.lineTo(at + 4 * ratio, top);
     ctx.lineTo(at, top + 6 * ratio);
     ctx.fill();
-    const wide = ctx.measureText(text).width + 8 * ratio;
-    if (!named || at + wide > left + width || at < free) continue;
-    ctx.fillStyle = colour("--surface");
-    ctx.globalAlpha = 0.86;
-    ctx.fillRect(at + 3 * ratio, top + 1 * ratio, wide - 2 * ratio, 16 * ratio);
-    ctx.globalAlpha = 1;
-    ctx.fillStyle = colour("--text");
-    ctx.fillText(text, at + 6 * ratio, top + 3 * ratio);
-    free = at + wide + 6 * ratio;
-  }
+    if (named) drawWords(ctx, text, at, (found[i + 1]?.at ?? left + width) - at, top, ratio);
+  });
   ctx.restore();
 }
 

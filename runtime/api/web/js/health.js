@@ -49,9 +49,9 @@ export function Unconnected({ stats }) {
   const count = waiting();
   if (!count) return null;
   const why = cause();
-  return html`<p class="problem" role="alert"><strong>${format.plural(count, "device")} can't
-    connect${stats.broker ? html` to <code>${stats.broker}</code>` : null}${why ? `: ${why}` : ""}</strong>
-    They go on trying. See that the broker runs there and takes so many connections; a model may name another broker of its own.</p>`;
+  return html`<p class="problem" role="alert"><strong>${format.plural(count, "device")} can't connect${why ? `: ${why}` : ""}</strong>
+    They go on trying. See that their broker${stats.broker ? html` (<code>${stats.broker}</code>, unless they have one of their own)` : ""}
+    runs and takes so many connections. <a href="#/devices?status=starting">Which devices</a>, <a href="#/events">what happens</a>.</p>`;
 }
 
 const Item = ({ label, children }) => html`<div><dt>${label}</dt><dd>${children}</dd></div>`;
