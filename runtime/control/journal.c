@@ -24,6 +24,9 @@ struct ix_journal {
     struct ix_check *seen_checks;            /* numbers as last written; texts are not theirs */
     struct ix_dropout_result *seen_dropouts; /* as last written */
     bool said;                               /* that it can't be written */
+    /* Becoming coarser: how often it did, at which size it does next, and what all but the end may take. */
+    unsigned level;
+    uint64_t coarser_at, room, points;
 };
 
 const struct ix_field ix_journal_verdict_fields[] = {
@@ -31,8 +34,20 @@ const struct ix_field ix_journal_verdict_fields[] = {
     {"exitCode", IX_F_U64, 8, offsetof(struct ix_journal_verdict, exit_code)},
     {"outcome", IX_F_TEXT, 8, offsetof(struct ix_journal_verdict, outcome)},
     {"seconds", IX_F_F64, 8, offsetof(struct ix_journal_verdict, seconds)},
+    {"level", IX_F_U64, 8, offsetof(struct ix_journal_verdict, level)},
+    {"validity", IX_F_U64, 8, offsetof(struct ix_journal_verdict, validity)},
+    {"wasSlow", IX_F_U64, 8, offsetof(struct ix_journal_verdict, was_slow)},
+    {"reasons", IX_F_TEXT, 8, offsetof(struct ix_journal_verdict, reasons)},
+    {"thresholdResults", IX_F_JSON, 8, offsetof(struct ix_journal_verdict, thresholds)},
     {NULL, IX_F_U64, 0, 0},
 };
+
+void ix_journal_verdict_deinit(struct ix_journal_verdict *verdict)
+{
+    free(verdict->outcome);
+    free(verdict->reasons);
+    json_decref(verdict->thresholds);
+}
 
 static void append(struct ix_journal *j, enum ix_journal_frame type)
 {
@@ -78,6 +93,8 @@ int ix_journal_open(const char *data_dir, uint64_t data_limit, const char *run_i
     struct ix_journal *j = ix_calloc(1, sizeof(*j));
     j->file = file;
     j->path = path;
+    j->room = data_limit / 4 - data_limit / 32;
+    j->coarser_at = j->room / 4;
     ix_buf_init(&j->frame, IX_JOURNAL_FRAME_MAX);
     ix_buf_init(&j->part, IX_JOURNAL_FRAME_MAX);
     ix_buf_init(&j->facts, IX_JOURNAL_FRAME_MAX);
@@ -200,6 +217,30 @@ static void write_snapshot(struct ix_journal *j, const struct ix_result *result,
     append(j, IX_J_SNAPSHOT);
 }
 
+/* ---- coarser and coarser ---- */
+
+/* From the first step on points only, then every second one, every fourth … */
+static bool is_kept(struct ix_journal *j, enum ix_journal_tick tick)
+{
+    if (tick == IX_TICK_FINAL || j->level == 0)
+        return true;
+    return tick == IX_TICK_POINT && j->points++ % (1ull << (j->level - 1)) == 0;
+}
+
+static void become_coarser(struct ix_journal *j)
+{
+    uint64_t size = ix_journal_file_size(j->file);
+    if (size < j->coarser_at || j->level == 40)
+        return;
+    if (j->level++ == 0)
+        ix_log(IX_LOG_WARN,
+               "the journal %s has taken a quarter of its share (--data-limit): from here on it keeps fewer "
+               "points "
+               "over time; totals and percentiles stay exact",
+               j->path);
+    j->coarser_at = size + (j->room > size ? (j->room - size) / 4 : 0);
+}
+
 static void say_fault(struct ix_journal *j, int fault)
 {
     if (!fault || j->said)
@@ -218,24 +259,44 @@ void ix_journal_tick(struct ix_journal *j, const struct ix_result *result, const
     if (!j)
         return;
     int fault = ix_journal_file_fault(j->file);
-    if (!fault) {
+    if (!fault)
+        write_dropouts(j, result); /* the result forgets those that are over */
+    if (!fault && is_kept(j, tick)) {
         write_facts(j, result);
         write_lists(j, result);
         write_checks(j, &result->checks);
-        write_dropouts(j, result);
         if (tick != IX_TICK_FINAL)
             write_look(j, result->delivery_look);
         write_snapshot(j, result, snapshot, tick);
+        become_coarser(j);
     }
     say_fault(j, fault);
+}
+
+static json_t *threshold_results(const struct ix_result *result)
+{
+    size_t count;
+    const struct ix_threshold *items = ix_thresholds_list(result->thresholds, &count);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:b, s:b, s:s}", "evaluated", items[i].evaluated, "passed",
+                                              items[i].passed, "reason", items[i].reason));
+    return list;
 }
 
 void ix_journal_end(struct ix_journal *j, const struct ix_result *result, enum ix_exit preset)
 {
     if (!j)
         return;
-    struct ix_journal_verdict verdict = {preset, (uint64_t)result->exit_code, (char *)result->outcome,
-                                         result->seconds};
+    struct ix_journal_verdict verdict = {preset,
+                                         (uint64_t)result->exit_code,
+                                         (char *)result->outcome,
+                                         result->seconds,
+                                         j->level,
+                                         result->validity,
+                                         result->was_slow,
+                                         result->validity_reasons,
+                                         j->level ? threshold_results(result) : NULL};
     if (!ix_journal_file_fault(j->file)) {
         write_facts(j, result);
         write_lists(j, result);
@@ -245,6 +306,7 @@ void ix_journal_end(struct ix_journal *j, const struct ix_result *result, enum i
         ix_fields_pack(ix_journal_verdict_fields, &verdict, NULL, &j->frame);
         append(j, IX_J_END);
     }
+    json_decref(verdict.thresholds); /* the texts are the result's */
     int fault = ix_journal_file_fault(j->file);
     say_fault(j, fault);
     int late = ix_journal_file_close(j->file);

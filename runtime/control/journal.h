@@ -7,7 +7,10 @@
  * something new in a snapshot needs nothing here, and a new fact is one line in journal_fields.c.
  *
  * A run's journal has at most a quarter of the data limit (default 1 GiB, IX_DATA_LIMIT): about a day of a busy fleet
- * of some groups; what comes later is not journaled, and the run says so. */
+ * of some groups takes it. It covers the whole run nevertheless: with each quarter of what is left, the journal looks
+ * half as often, down to a point every few minutes after weeks. Totals and histograms are sums, and stay exact; only the
+ * course over time becomes coarser, and what a killed controller had not written yet longer. An eighth is kept
+ * for the end, which then holds the verdict too, since thresholds with windows can't be judged anew. */
 #ifndef IX_CONTROL_JOURNAL_H
 #define IX_CONTROL_JOURNAL_H
 

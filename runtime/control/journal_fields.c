@@ -49,6 +49,7 @@ const struct ix_field ix_result_figures[] = {
 const struct ix_field ix_result_end[] = {
     R(error, "error", IX_F_TEXT),
     R(advice, "advice", IX_F_TEXT),
+    R(series.peak_connects_per_s, "peakConnects", IX_F_F64),
     R(interrupted, "interrupted", IX_F_BOOL),
     R(observer_overrun, "observerOverrun", IX_F_U64),
     R(observer_held_ns, "observerHeldNs", IX_F_U64),

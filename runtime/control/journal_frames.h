@@ -23,7 +23,14 @@ struct ix_journal_verdict {
     uint64_t exit_code; /* for lists; a report judges anew */
     char *outcome;
     double seconds;
+    /* Of a journal that became coarser: what can't be judged anew from it. */
+    uint64_t level; /* how often it did; 0: the rest is not there */
+    uint64_t validity;
+    uint64_t was_slow;
+    char *reasons;
+    json_t *thresholds; /* [{evaluated, passed, reason}] in their order */
 };
+void ix_journal_verdict_deinit(struct ix_journal_verdict *verdict);
 extern const struct ix_field ix_journal_verdict_fields[];
 
 #endif

@@ -180,6 +180,18 @@ static char *why_early(const struct loader *l, const char *path, bool damaged, u
     return text;
 }
 
+/* What the run found out with all its points. */
+static void keep_verdict(struct ix_result *result, const struct ix_journal_verdict *verdict)
+{
+    size_t i;
+    json_t *entry;
+    json_array_foreach(verdict->thresholds, i, entry) ix_thresholds_set_result(
+        result->thresholds, i, json_is_true(json_object_get(entry, "evaluated")),
+        json_is_true(json_object_get(entry, "passed")), json_string_value(json_object_get(entry, "reason")));
+    ix_result_keep_verdict(result, (enum ix_validity)(verdict->validity % 3), verdict->reasons,
+                           verdict->was_slow, (enum ix_exit)verdict->exit_code);
+}
+
 static void finish(struct loader *l, const char *path, bool damaged, uint64_t offset)
 {
     struct ix_result *result = l->result;
@@ -194,6 +206,9 @@ static void finish(struct loader *l, const char *path, bool damaged, uint64_t of
         ix_thresholds_evaluate(result->thresholds, &result->final, &result->checks, result->series.start_ns,
                                true);
     ix_result_judge(result, (enum ix_exit)l->verdict.preset);
+    result->journal_level = l->verdict.level;
+    if (l->has_end && l->has_final && l->verdict.level)
+        keep_verdict(result, &l->verdict);
 }
 
 int ix_journal_load(const char *path, struct ix_result *result, struct ix_error *err)
@@ -220,7 +235,7 @@ int ix_journal_load(const char *path, struct ix_result *result, struct ix_error 
         finish(l, path, damaged, offset);
     ix_journal_reader_close(&reader);
     ix_snapshot_deinit(&l->now);
-    free(l->verdict.outcome);
+    ix_journal_verdict_deinit(&l->verdict);
     free(l->stopped);
     free(l);
     return code;

@@ -88,10 +88,12 @@ void ix_run_entry_read(struct ix_run_entry *entry)
         free(facts);
     }
     entry->outcome = verdict.outcome;
+    verdict.outcome = NULL;
     entry->exit_code = (int)verdict.exit_code;
     entry->seconds = ended                    ? verdict.seconds
                      : entry->started_wall_ns ? (double)(entry->changed_ns - entry->started_wall_ns) / 1e9
                                               : 0;
+    ix_journal_verdict_deinit(&verdict);
     entry->state = ended ? IX_RUN_ENDED : ix_journal_is_live(entry->path) ? IX_RUN_LIVE : IX_RUN_DIED;
 }
 

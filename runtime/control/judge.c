@@ -300,6 +300,17 @@ void ix_result_judge(struct ix_result *result, enum ix_exit preset)
     result->outcome = outcome_of(result->exit_code);
 }
 
+void ix_result_keep_verdict(struct ix_result *result, enum ix_validity validity, const char *reasons,
+                            bool was_slow, enum ix_exit code)
+{
+    free(result->validity_reasons);
+    result->validity_reasons = ix_strdup(reasons ? reasons : "");
+    result->validity = validity;
+    result->was_slow = was_slow;
+    result->exit_code = code;
+    result->outcome = outcome_of(code);
+}
+
 /* ---- what a slow host makes of metrics ---- */
 
 /* Times that end, or begin, when our own loop gets to it. */

@@ -98,6 +98,7 @@ struct ix_result {
     enum ix_validity validity;
     char *validity_reasons; /* lines; "" when valid */
     bool was_slow;          /* late, busy or starved: its own delays are part of what it timed */
+    uint64_t journal_level; /* of one that was rebuilt: how often its journal became coarser; 0: it did not */
     enum ix_exit preset;    /* as the judgement got it */
     enum ix_exit exit_code;
     const char
@@ -113,6 +114,10 @@ const char *ix_result_version(const struct ix_result *result);
  * code of an error that ended the run (104 or 107), or 0. An invalid run never passes; one that ended early (`early`)
  * counts as interrupted. */
 void ix_result_judge(struct ix_result *result, enum ix_exit preset);
+
+/* A verdict that was found before, in place of a new one. */
+void ix_result_keep_verdict(struct ix_result *result, enum ix_validity validity, const char *reasons,
+                            bool was_slow, enum ix_exit code);
 
 /* The summary that `iotix run` prints: verdict first, then checks, thresholds, devices by state, connects and
  * refusals by reason, messages, bytes, rates, latency and lateness percentiles, dropouts, workers, seed and

@@ -366,6 +366,8 @@ static void put_run(struct ix_page *page, const struct ix_result *result)
     put_settings(page, result->settings);
     put_limits(page, result);
     put_replay(page, result->replay);
+    if (result->journal_level)
+        put_text(page, "journal", "became coarser over time (--data-limit); totals and verdict are exact");
     put_host(page, result->host);
     ix_page_label(page, "iotix");
     ix_buf_str(out, ix_result_version(result));

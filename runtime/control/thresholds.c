@@ -325,3 +325,14 @@ int ix_thresholds_evaluate(struct ix_thresholds *thresholds, const struct ix_sna
     }
     return abort_at;
 }
+
+void ix_thresholds_set_result(struct ix_thresholds *thresholds, size_t place, bool evaluated, bool passed,
+                              const char *reason)
+{
+    if (!thresholds || place >= thresholds->count)
+        return;
+    struct ix_threshold *item = &thresholds->items[place];
+    item->evaluated = evaluated;
+    item->passed = passed;
+    snprintf(item->reason, sizeof(item->reason), "%s", reason ? reason : "");
+}

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from helpers import figure, wait_until
-from scenes import counter, model, scenario
+from scenes import UNTIL_STOPPED, counter, model, scenario
 
 SCHEMA = pathlib.Path(__file__).resolve().parents[2] / "runtime" / "control" / "result.schema.json"
 KINDS = {"junit": "r.xml", "json": "r.json", "csv": "r.csv", "ndjson": "r.ndjson", "html": "r.html"}
@@ -217,6 +217,41 @@ def test_a_journal_that_cannot_be_written_any_more_leaves_the_run_alone(broker, 
     result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert figure(run, "sent") == result["totals"]["counters"]["messages.sent"]
     iotix("report", "last", "--data-dir", "data").expect(105, "ENDED EARLY", "journal could not be written")
+
+
+SOAK = """local iotix = require "iotix"
+return iotix.scenario { name = "soak",
+  thresholds = { ["publish.latency"] = { "p(95)<300s", "max<0.000001ms over 1s" }, ["messages.lost"] = "count==0" },
+  run = function(t)
+    for i = 1, 12 do t:group { model = "probe.json", count = 5, group = "g" .. i }:start() end
+    %s
+    t:check("the end was reached", true)
+  end }
+"""
+
+
+def test_a_long_run_keeps_within_its_share_and_is_covered_whole(broker, iotix, write, tmp_path):
+    """Once its journal has to become coarser, only the course over time does: all sums and the verdict are those of the
+    run, the one of a threshold with windows too."""
+    write("probe.json", model(counter(50)))
+    file = write("x.lua", SOAK % UNTIL_STOPPED).name
+    run = iotix.start("run", file, "--broker", broker.address, "--data-dir", "data", "--data-limit", "1MiB",
+                      "--interval", "100ms", "--out", "json=r.json")
+    run.wait_for("keeps fewer points over time", 60)
+    journal = next(tmp_path.glob("data/runs/*/journal"))
+    wait_until(lambda: journal.stat().st_size > 120 << 10, 60, "the journal to become coarser once more")
+    time.sleep(1)
+    write("stop", "")
+    run.wait(60)
+    assert journal.stat().st_size <= 256 << 10
+    report = iotix("report", "last", "--data-dir", "data", "--out", "json=again.json").expect(run.code, "became coarser")
+    one, again = (json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("r.json", "again.json"))
+    assert len(again["series"]) < len(one["series"]), report.describe()
+    for part in ("totals", "groups", "latency", "checks", "thresholds", "peakConnectsPerSecond", "run"):
+        assert again[part] == one[part], part
+    for part in ("outcome", "exitCode", "validity", "reasons", "suspect"):
+        assert again["verdict"][part] == one["verdict"][part], part
+    assert any(not threshold["passed"] for threshold in again["thresholds"])
 
 
 @pytest.mark.parametrize("place", ["file/below", "/proc/nowhere"])
