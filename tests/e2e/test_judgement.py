@@ -178,7 +178,7 @@ def test_a_repetition_says_what_is_not_the_same(broker, iotix, write, tmp_path):
     iotix("run", "--replay-of", "r.json").expect(104, r"x\.lua.* can't be read from here", "name\\s+the file")
     iotix("run", "moved.lua", "--replay-of", "r.json").expect(0)
     write("broken.json", "{")
-    iotix("run", "--replay-of", "broken.json").expect(104, "is no JSON report")
+    iotix("run", "--replay-of", "broken.json").expect(104, "is no whole JSON report")
     write("other.json", {"run": {}})
     iotix("run", "--replay-of", "other.json").expect(104, "is no report of a run")
     iotix("run").expect(104, "something is missing")
