@@ -100,6 +100,7 @@ static int config_file(const struct ix_broker *broker)
                              "max_inflight_messages 0\n"
                              "max_queued_messages 0\n"
                              "persistence false\n"
+                             "sys_interval 1\n"
                              "set_tcp_nodelay true\n"
                              "log_dest stderr\n"
                              "log_type error\n"
