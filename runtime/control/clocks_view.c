@@ -50,40 +50,43 @@ json_t *ix_clocks_of(const struct ix_workers *workers)
     return list;
 }
 
-static void put_clock(struct ix_page *page, const json_t *clock)
+void ix_clock_put_text(struct ix_buf *out, const json_t *clock)
 {
-    struct ix_buf text;
     json_int_t timed = json_integer_value(json_object_get(clock, "timed"));
     json_int_t left_out = json_integer_value(json_object_get(clock, "leftOut"));
-    ix_buf_init(&text, 4096);
     if (timed) {
-        ix_page_count_of(&text, (uint64_t)timed, "message", "messages");
-        ix_buf_str(&text, " of another host: its clock is ");
+        ix_page_count_of(out, (uint64_t)timed, "message", "messages");
+        ix_buf_str(out, " of another host: its clock is ");
         double offset = json_number_value(json_object_get(clock, "offsetMs")) / 1e3;
-        ix_buf_printf(&text, "%.6f s %s", fabs(offset), offset < 0 ? "behind" : "ahead");
-        ix_buf_str(&text, ", \xc2\xb1 ");
-        ix_units_put_duration(&text, (uint64_t)(json_number_value(json_object_get(clock, "boundMs")) * 1e6));
-        ix_buf_str(&text, ", measured ");
-        ix_page_count_of(&text, (uint64_t)json_integer_value(json_object_get(clock, "samples")), "time",
+        ix_buf_printf(out, "%.6f s %s", fabs(offset), offset < 0 ? "behind" : "ahead");
+        ix_buf_str(out, ", \xc2\xb1 ");
+        ix_units_put_duration(out, (uint64_t)(json_number_value(json_object_get(clock, "boundMs")) * 1e6));
+        ix_buf_str(out, ", measured ");
+        ix_page_count_of(out, (uint64_t)json_integer_value(json_object_get(clock, "samples")), "time",
                          "times");
-        ix_buf_str(&text, left_out ? "; " : "");
+        ix_buf_str(out, left_out ? "; " : "");
     }
     if (left_out) {
-        ix_page_count_of(&text, (uint64_t)left_out, "message", "messages");
-        ix_buf_str(&text,
+        ix_page_count_of(out, (uint64_t)left_out, "message", "messages");
+        ix_buf_str(out,
                    timed ? " left out: they came before that"
                          : " of another host are no part of receive latency: its clock could not be measured "
                            "(nobody answered at iotix/clock/");
         if (!timed)
-            ix_buf_printf(&text, "%s)", json_string_value(json_object_get(clock, "clock")));
+            ix_buf_printf(out, "%s)", json_string_value(json_object_get(clock, "clock")));
     }
-    ix_page_wrapped(page->out, ix_buf_cstr(&text), 4);
-    ix_buf_deinit(&text);
 }
 
 void ix_page_clocks(struct ix_page *page, const json_t *clocks)
 {
     size_t i;
     const json_t *clock;
-    json_array_foreach(clocks, i, clock) put_clock(page, clock);
+    json_array_foreach(clocks, i, clock)
+    {
+        struct ix_buf text;
+        ix_buf_init(&text, 4096);
+        ix_clock_put_text(&text, clock);
+        ix_page_wrapped(page->out, ix_buf_cstr(&text), 4);
+        ix_buf_deinit(&text);
+    }
 }

@@ -1,4 +1,5 @@
 /* The table of the HTML report that says what observers saw of the messages. */
+#include "control/clocks_view.h"
 #include "control/report_html.h"
 
 #include "base/units.h"
@@ -50,7 +51,8 @@ static void put_beside(struct ix_buf *out, const json_t *total)
 {
     static const struct {
         const char *name, *text;
-    } beside[] = {{"corrupt", "corrupt"},
+    } beside[] = {{"lostWithConnection", "of the lost ones with a connection that broke"},
+                  {"corrupt", "corrupt"},
                   {"unknown", "of another run, or never sent"},
                   {"foreign", "without a sequence"},
                   {"retained", "retained copies"},
@@ -92,9 +94,26 @@ static void put_notes(struct ix_buf *out, const json_t *delivery)
     }
 }
 
+static void put_clocks(struct ix_buf *out, const json_t *clocks)
+{
+    size_t i;
+    const json_t *clock;
+    if (!json_array_size(clocks))
+        return;
+    ix_buf_str(out, "<section><h2>Clocks of other hosts</h2><div class=\"card\">");
+    json_array_foreach(clocks, i, clock)
+    {
+        ix_buf_str(out, "<p>");
+        ix_clock_put_text(out, clock);
+        ix_buf_str(out, "</p>");
+    }
+    ix_buf_str(out, "</div></section>\n");
+}
+
 void ix_html_delivery(const struct ix_result *result, struct ix_buf *out)
 {
     const json_t *delivery = result->delivery, *line;
+    put_clocks(out, result->clocks);
     if (!delivery)
         return;
     ix_buf_str(out, "<section><h2>Delivery</h2><div class=\"card\"><table><thead><tr><th>of</th>");

@@ -24,7 +24,7 @@ def subscriber(broker, iotix, tmp_path):
 
     def start(messages):
         run = iotix.start("bench", "sub", "-h", "127.0.0.1", "-p", broker.port, "-c", 2, "-t", "m/#", "-L", messages,
-                          "-o", "json=sub.json")
+                          "-o", "json=sub.json", "-o", "html=sub.html")
         run.wait_for("subscribed: 2 clients")
         return run, lambda: json.loads((tmp_path / "sub.json").read_text(encoding="utf-8"))
 
@@ -32,7 +32,7 @@ def subscriber(broker, iotix, tmp_path):
 
 
 @pytest.mark.parametrize("offset", [5000, -700])
-def test_latency_holds_between_clocks_that_differ(offset, broker, subscriber):
+def test_latency_holds_between_clocks_that_differ(offset, broker, subscriber, tmp_path):
     sub, report = subscriber(200)
     pub = bench_elsewhere(offset, broker, "-c", "5", "-t", "m/%i", "-I", "30", "-L", "100")
     assert pub.returncode in (0, 111), pub.stdout + pub.stderr
@@ -45,6 +45,7 @@ def test_latency_holds_between_clocks_that_differ(offset, broker, subscriber):
     assert clock["samples"] >= 8 and 0 < clock["boundMs"] < 10_000, clock
     assert latency["count"] == clock["timed"] == 200 and clock["leftOut"] == 0, (latency, clock)
     assert 0 <= latency["min"] and latency["max"] < 60_000, "neither below nothing nor of the other clock"
+    assert "200 messages of another host" in (tmp_path / "sub.html").read_text(encoding="utf-8")
     word = "ahead" if offset > 0 else "behind"
     sub.expect(sub.code, rf"200\s+messages\s+of\s+another\s+host:\s+its\s+clock\s+is\s+\S+\s+s\s+{word},\s+±")
 
