@@ -449,10 +449,18 @@ class Run:
             reader.join(10)
         return self
 
+    def was_held_up(self, code):
+        """Invalid for no other reason than that this host was too busy for it, and else as expected. What a test has to say
+        about validity it asks for by the report."""
+        busy = r"p99 lateness [^\n]* > 1\.00 s|never sent through the generator's\s+own\s+fault"
+        failed = "✗" in self.out
+        return self.code == 111 and (code, failed) in ((0, False), (99, True)) and re.search(busy, self.out)
+
     def expect(self, code, *texts):
-        """Waits for the end; the exit code must be `code` and each text (a regular expression) be in the output."""
+        """Waits for the end; the exit code must be `code` and each text (a regular expression) be in the output. A run whose
+        host was busy may be invalid (111) instead of passed or failed."""
         self.wait()
-        assert self.code == code, f"expected exit code {code}: {self.describe()}"
+        assert self.code == code or self.was_held_up(code), f"expected exit code {code}: {self.describe()}"
         for text in texts:
             assert re.search(text, self.out + self.err), f"expected {text!r}: {self.describe()}"
         return self
