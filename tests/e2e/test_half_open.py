@@ -2,8 +2,8 @@
 with a reason, and mended when they are back."""
 
 import contextlib
+import ctypes
 import json
-import os
 import re
 import subprocess
 import time
@@ -12,18 +12,19 @@ import uuid
 import pytest
 
 from doubles import Proxy
-from helpers import Broker, figure, ledger, wait_until
+from helpers import LIBC, Broker, figure, ledger, wait_until
 from scenes import UNTIL_STOPPED, counter, model, scenario
 
 KEEP_ALIVE = 6
 QUICK = {"delayMs": 100, "maxDelayMs": 300}
 
 
-def start(iotix, write, address, devices=5, qos=0, interval=60000, **connection):
+def start(iotix, write, address, devices=5, qos=0, interval=60000, limits=None, **connection):
     write("probe.json", model(counter(interval), connection={"qos": qos, "keepAlive": KEEP_ALIVE, "reconnect": QUICK,
                                                             **connection}))
     file = write("x.lua", scenario(devices, UNTIL_STOPPED))
-    return iotix.start("run", file, "--broker", address, "--interval", "200ms", "--out", "json=r.json")
+    return iotix.start("run", file, "--broker", address, "--interval", "200ms", "--out", "json=r.json",
+                       limits=limits)
 
 
 def all_are_back(run):
@@ -68,23 +69,33 @@ def ip(*arguments):
     assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr.strip()} (network namespaces need root)"
 
 
+CLONE_NEWNET = 0x40000000
+
+
 @contextlib.contextmanager
-def namespace():
-    """A network of its own behind a pair of interfaces: (name, our end, their end, its address)."""
+def networks():
+    """Two networks with a cable between them: (a function by which a process moves to the first one, the name of the other,
+    the cable's end there, its address). The host's own interfaces stay as they are: a browser that another test runs
+    drops its connections when they change."""
     tag = uuid.uuid4().hex[:8]
-    name, ours, theirs = f"iotix-{tag}", f"ixa{tag}", f"ixb{tag}"
-    subnet = f"10.{200 + os.getpid() % 50}.{int(tag[:2], 16)}"
-    ip("netns", "add", name)
+    near, far = f"iotix-a-{tag}", f"iotix-b-{tag}"
+    ip("netns", "add", near)
     try:
-        ip("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", name)
-        ip("addr", "add", f"{subnet}.1/24", "dev", ours)
-        ip("link", "set", ours, "up")
-        for command in (f"addr add {subnet}.2/24 dev {theirs}", f"link set {theirs} up", "link set lo up"):
-            ip("-n", name, *command.split())
-        yield name, ours, theirs, f"{subnet}.2"
+        ip("netns", "add", far)
+        ip("-n", near, "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", far)
+        for name, address in ((near, "10.200.0.1/24"), (far, "10.200.0.2/24")):
+            for command in (f"addr add {address} dev cable", "link set cable up", "link set lo up"):
+                ip("-n", name, *command.split())
+
+        def move():
+            with open(f"/run/netns/{near}", "rb") as network:
+                if LIBC.setns(network.fileno(), CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+
+        yield move, far, "cable", "10.200.0.2"
     finally:
-        subprocess.run(["ip", "link", "del", ours], capture_output=True, check=False)
-        ip("netns", "del", name)
+        for name in (near, far):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
 class NamespaceBroker(Broker):
@@ -108,10 +119,11 @@ class NamespaceBroker(Broker):
 
 def test_a_link_that_breaks_and_comes_back(iotix, write, tmp_path):
     """The cable is pulled at the other end: nobody closes anything."""
-    with namespace() as (name, _ours, theirs, address):
+    with networks() as (move, name, theirs, address):
         broker = NamespaceBroker(tmp_path / "broker", name).run()
         try:
-            run = start(iotix, write, f"{address}:{broker.port}", interval=500, qos=1, connectTimeoutMs=5000)
+            run = start(iotix, write, f"{address}:{broker.port}", limits=move, interval=500, qos=1,
+                        connectTimeoutMs=5000)
             run.wait_for("5 of 5 connected")
             before = len(run.err)
             ip("-n", name, "link", "set", theirs, "down")
@@ -132,9 +144,9 @@ def test_a_link_that_breaks_and_comes_back(iotix, write, tmp_path):
 
 
 def test_an_address_at_which_nobody_is(iotix, write, tmp_path):
-    with namespace() as (_name, _ours, _theirs, address):
+    with networks() as (move, _name, _theirs, address):
         nobody = address[:-1] + "9"
-        run = start(iotix, write, f"{nobody}:1883", connectTimeoutMs=500)
+        run = start(iotix, write, f"{nobody}:1883", limits=move, connectTimeoutMs=500)
         run.wait_for(r"(?i)connection timed out|no route to host")
         time.sleep(2)
         run.interrupt()
