@@ -99,7 +99,7 @@ def test_one_device(run, write, broker, observe):
   one:set("level", nil):set("noise")
   t:wait_until(function() return one:value "level" == 5 and one:value "noise" < 7 end, "10s", "old values")
   t:check("what stays", one:value "mode" == "manual")
-  one:disconnect { mode = "close", reconnectDelayMs = 200 }
+  one:disconnect { mode = "close", reconnectDelayMs = 2000 }
   t:wait_until(function() return one.fleet:count "connected" == 0 end, "10s", "it to go")
   one.fleet:wait { connected = 1, timeout = "10s" }
   t:check("run", one:run(function(d) return { id = d.id, level = d:value "level", sum = d.index + 40 } end).sum == 40)

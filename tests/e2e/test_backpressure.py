@@ -11,6 +11,7 @@ from helpers import ledger, memory, series, wait_until
 from scenes import UNTIL_STOPPED, attribute, counter, model, scenario
 
 FREEZE = 3.0  # seconds
+PATIENT = "fleet:stop { drain = '60s' }"  # whatever waits is sent, however busy this host is
 INTERVAL = 50
 SIZE = 20
 DEVICES = 10
@@ -32,7 +33,7 @@ def frozen(request, broker, observe, iotix, write, tmp_path):
     """(policy, report, ticks that came from each device) of a run whose broker stood still for a while."""
     queue = QUEUES[request.param]
     write("probe.json", model(counter(INTERVAL), connection={"maxInflight": 1, **({"queue": queue} if queue else {})}))
-    file = write("x.lua", scenario(DEVICES, UNTIL_STOPPED))
+    file = write("x.lua", scenario(DEVICES, UNTIL_STOPPED).replace("fleet:stop()", PATIENT))
     observer = observe(broker, "devices/+/telemetry")
     run = iotix.start("run", file, "--broker", broker.address, "--out", "json=r.json", "--interval", "200ms")
     observer.wait_for_devices(DEVICES, 30)
@@ -81,7 +82,7 @@ def test_a_server_that_does_not_read_costs_no_memory(size, interval, qos, broker
     try:
         text = attribute("text", {"type": "constant", "value": "x" * size}, interval, "string")
         write("probe.json", model(text, connection={"qos": qos, "queue": {"policy": "drop-oldest", "size": 50}}))
-        file = write("x.lua", scenario(2, UNTIL_STOPPED))
+        file = write("x.lua", scenario(2, UNTIL_STOPPED).replace("fleet:stop()", PATIENT))
         run = iotix.start("run", file, "--broker", proxy.address, "--workers", 1, "--out", "json=r.json", "--interval",
                           "200ms")
         run.wait_for("2 of 2 connected")
@@ -93,10 +94,9 @@ def test_a_server_that_does_not_read_costs_no_memory(size, interval, qos, broker
         time.sleep(3)
         grown = memory(worker) - before
         proxy.go_on()
-        run.wait_for(r"2 of 2 connected · [\d,]+ msg/s")
         time.sleep(1)
         write("stop", "")
-        run.wait(30)
+        run.wait(90)
     finally:
         proxy.close()
     books = ledger(report(tmp_path))

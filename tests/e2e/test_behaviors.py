@@ -325,7 +325,7 @@ def test_shipped_firmware_update(broker, observe, iotix, write):
         commands=[{"name": "updateFirmware", "topic": "devices/${deviceId}/update",
                    "parameters": [{"name": "firmwareUrl", "required": True}],
                    "response": {"topic": "devices/${deviceId}/answers"}}],
-        behaviors=[{"name": "update", "handler": "firmware_update", "config": {"durationMs": 400}}]))
+        behaviors=[{"name": "update", "handler": "firmware_update", "config": {"durationMs": 3000}}]))
     file = write("x.lua", scenario(2, """fleet:command("updateFirmware", { firmwareUrl = "http://images/7" })
   fleet:wait { connected = 0, timeout = "10s" }
   t:wait_until(function() return fleet:count "connected" == 0 end, "10s", "both to go")

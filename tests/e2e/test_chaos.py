@@ -21,7 +21,7 @@ return iotix.scenario {
     fleet:wait { connected = "100%" }
     t:sleep "500ms"
     io.open("ready", "w"):close()
-    t:sleep "5s"
+    t:wait_until(function() local file = io.open "go" return file and file:close() end, "60s", "the broker to go on")
     fleet:dropout { strategy = "random", percentage = 20, durationMs = 200, reconnect = true }:wait "30s"
     fleet:wait { connected = "100%" }
     fleet:stop { drain = "10s" }
@@ -51,6 +51,7 @@ def test_a_frozen_broker_shows_in_the_verdict_and_in_the_report(iotix, write, tm
         time.sleep(FREEZE)
     finally:
         os.kill(broker, signal.SIGCONT)
+    write("go", "")
     run.expect(99, r"✗ mqtt\.publish\.latency p\(95\)<500ms\s+p\(95\) was [2-9]\.\d+ s", r"✓ connection\.lost")
 
     result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))

@@ -131,7 +131,8 @@ def last_said(run):
 
 
 def test_twenty_controllers_are_killed_at_a_random_moment(iotix, write, tmp_path):
-    """Whatever the scenario did more than a second before the end is in the report."""
+    """Whatever the scenario did more than a second before the end is in the report; and half a second more, since the last
+    look may have been on its way."""
     write("probe.json", model(counter(100)))
     file = write("x.lua", TICKING).name
     seed = random.randrange(1 << 32)
@@ -155,7 +156,7 @@ def test_twenty_controllers_are_killed_at_a_random_moment(iotix, write, tmp_path
             jsonschema.validate(result, schema, jsonschema.Draft202012Validator)
             assert result["verdict"]["endedEarly"] and result["verdict"]["exitCode"] == 105
             checks = sum(check["passes"] for check in result["checks"])
-            assert checks >= said - 20, f"seed {seed}: {checks} checks of {said}: {report.describe()}"
+            assert checks >= said - 30, f"seed {seed}: {checks} checks of {said}: {report.describe()}"
             listed = iotix("report", "--data-dir", data).expect(0)
             assert "ended early" in listed.out
 
