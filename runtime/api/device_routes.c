@@ -127,9 +127,10 @@ static const struct ix_table model = {.name = "model", .doc = "A device model."}
 
 /* ---- operations ---- */
 
-#define MODEL_ID  WORDS("Id of the model.")
-#define DEVICE_ID WORDS("Id of the device.")
-#define GROUP_ID  WORDS("Id of the group.")
+#define MODEL_ID    WORDS("Id of the model.")
+#define DEVICE_ID   WORDS("Id of the device.")
+#define MODEL_BYTES (256u << 10)
+#define GROUP_ID    WORDS("Id of the group.")
 
 static const struct ix_operation operations[] = {
     {"GET", "/health", "getHealth", "service", "Whether the service is well",
@@ -160,8 +161,9 @@ static const struct ix_operation operations[] = {
      .answers = {{200, "ModelAnswer[]", "The models; X-Total-Count says how many there are."}},
      .permission = "models:read", .handle = ix_list_models},
     {"POST", "/api/v1/models", "createModel", "models", "Add a model",
-     .doc = "Unknown fields are ignored and named in warnings.", .query = &validate, .body = &model,
-     .body_text = true,
+     .doc =
+         "Unknown fields are ignored and named in warnings. At most 256 KiB; larger models come from files.",
+     .query = &validate, .body = &model, .body_text = true, .body_bytes = MODEL_BYTES,
      .answers = {{201, "ModelAnswer", "The model."},
                  {200, "Validity", "With validate=true: it is free of faults."}},
      .faults = "409 503", .permission = "models:write", .handle = ix_create_model},
@@ -170,8 +172,8 @@ static const struct ix_operation operations[] = {
      .handle = ix_get_model},
     {"PUT", "/api/v1/models/{id}", "replaceModel", "models", "Replace a model",
      .doc = "Devices take the new one at their next start.", .variables = MODEL_ID, .body = &model,
-     .body_text = true, .answers = {{200, "ModelAnswer", "The model."}}, .faults = "404 409 503",
-     .permission = "models:write", .handle = ix_replace_model},
+     .body_text = true, .body_bytes = MODEL_BYTES, .answers = {{200, "ModelAnswer", "The model."}},
+     .faults = "404 409 503", .permission = "models:write", .handle = ix_replace_model},
     {"DELETE", "/api/v1/models/{id}", "deleteModel", "models", "Remove a model", .variables = MODEL_ID,
      .answers = {{204, NULL, "It is gone."}}, .faults = "404 409 503", .permission = "models:delete",
      .handle = ix_delete_model},

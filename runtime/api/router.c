@@ -116,6 +116,22 @@ static bool has_body(struct ix_exchange *x)
     return ix_exchange_header(x, "Transfer-Encoding") || (length && strcmp(length, "0") != 0);
 }
 
+static size_t body_limit(const struct ix_operation *operation)
+{
+    return operation->body_bytes ? operation->body_bytes : IX_ROUTER_BODY_BYTES;
+}
+
+static void refuse_length(struct ix_exchange *x, const struct ix_operation *operation)
+{
+    char why[200];
+    const char *length = ix_exchange_header(x, "Content-Length");
+    if (!length || strtoull(length, NULL, 10) <= body_limit(operation))
+        return;
+    snprintf(why, sizeof(why), "the body has %.20s bytes; at most %zu are taken here%s", length,
+             body_limit(operation), operation->body_bytes ? ", larger models come from files" : "");
+    ix_exchange_refuse(x, 413, why);
+}
+
 static bool may_do(struct ix_router *router, struct ix_exchange *x, const struct ix_operation *operation)
 {
     struct ix_error err;
@@ -173,7 +189,8 @@ void ix_router_begin(void *context, struct ix_exchange *x)
     int found = ix_router_match(router, ix_exchange_method(x), &path, variables, allow, sizeof(allow));
     if (found >= 0) {
         ix_exchange_set_mark(x, (uintptr_t)found + 1);
-        may_do(router, x, &router->config.operations[found]);
+        if (may_do(router, x, &router->config.operations[found]))
+            refuse_length(x, &router->config.operations[found]);
     } else if (allow[0]) {
         refuse_method(x, allow);
     } else if (file_of(router, &path)) {
@@ -261,7 +278,13 @@ void ix_router_handle(void *context, struct ix_exchange *x)
     }
     int found = ix_router_match(router, ix_exchange_method(x), &path, variables, allow, sizeof(allow));
     const struct ix_web_file *file = found < 0 ? file_of(router, &path) : NULL;
-    if (found >= 0)
+    size_t len;
+    ix_exchange_body(x, &len);
+    if (found >= 0 &&
+        len > body_limit(&router->config.operations[found])) /* it came without saying how long it is */
+        ix_problem_answer(x, 413, NULL, "the body has %zu bytes; at most %zu are taken here", len,
+                          body_limit(&router->config.operations[found]));
+    else if (found >= 0)
         run_operation(router, x, found, &path, variables);
     else if (file)
         ix_file_answer(x, file);

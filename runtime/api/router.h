@@ -18,6 +18,9 @@ struct ix_answer_doc {
     const char *type; /* NULL: application/json */
 };
 
+/* Bodies are read and checked in one turn of the loop: so many bytes take it a few ms at worst. */
+#define IX_ROUTER_BODY_BYTES (64u << 10)
+
 struct ix_operation {
     const char *method; /* GET answers HEAD as well */
     const char *path;   /* "/api/v1/models/{id}": variables are whole segments */
@@ -29,8 +32,9 @@ struct ix_operation {
     const struct ix_table *query; /* NULL: none */
     const struct ix_table *body;  /* NULL: none may be sent */
     bool body_optional;
-    bool body_open; /* fields that the table does not know go to the handler, which checks them */
-    bool body_text; /* the handler parses the text; the table is for readers */
+    bool body_open;      /* fields that the table does not know go to the handler, which checks them */
+    bool body_text;      /* the handler parses the text; the table is for readers */
+    uint32_t body_bytes; /* at most; 0: IX_ROUTER_BODY_BYTES */
     struct ix_answer_doc answers[3];
     const char *faults;     /* statuses beside those that any operation may answer with: "404 409" */
     const char *permission; /* "models:read": what the caller will have to be allowed */

@@ -160,7 +160,7 @@ static void set_defaults(struct ix_server_config *config)
     DEFAULT(streams, 64);
     DEFAULT(header_bytes, 16u << 10);
     DEFAULT(target_bytes, 8u << 10);
-    DEFAULT(body_bytes, 4u << 20);
+    DEFAULT(body_bytes, 1u << 20);
     DEFAULT(bodies_bytes, 64u << 20);
     DEFAULT(request_s, 30);
     DEFAULT(upload_s, 60);

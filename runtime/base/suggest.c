@@ -6,6 +6,7 @@
 
 #define WORD_MAX   64 /* longer words get no suggestion */
 #define LISTED_MAX 12
+#define LOOKED_MAX 256 /* words compared: what people choose from is shorter, and hostile documents are not */
 
 static size_t least(size_t a, size_t b)
 {
@@ -44,9 +45,9 @@ const char *ix_suggest(const char *word, const char *const *known, size_t count)
         return NULL;
     size_t best = (len < 6 ? 1 : len / 3) + 1;
     const char *found = NULL;
-    for (size_t i = 0; i < count; i++) {
-        size_t known_len = strlen(known[i]);
-        if (known_len > WORD_MAX)
+    for (size_t i = 0; i < count && i < LOOKED_MAX; i++) {
+        size_t known_len = strlen(known[i]), apart = known_len > len ? known_len - len : len - known_len;
+        if (known_len > WORD_MAX || apart >= best) /* each letter more is an edit */
             continue;
         size_t edits = distance(word, len, known[i], known_len);
         if (edits < best) {

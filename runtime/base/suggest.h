@@ -5,7 +5,8 @@
 #include "base/error.h"
 
 /* The known word nearest to `word` by optimal string alignment distance (case-insensitive), or NULL when
- * none is near: at most one edit in three letters, at least one allowed. `known[i]` for i in [0, count). */
+ * none is near: at most one edit in three letters, at least one allowed. `known[i]` for i in [0, count); no more than
+ * the first 256 are looked at. */
 const char *ix_suggest(const char *word, const char *const *known, size_t count);
 
 /* Writes `; did you mean "temperature"?` or, without a near word, `; known: a, b, c` (up to 12 words). */

@@ -117,7 +117,8 @@ struct wait {
     void (*then)(struct wait *w, int code, json_t *result, const char *message);
     char *group; /* by id: it may be gone when the answer comes */
     uint64_t index;
-    json_t *body; /* what the steps keep */
+    json_t *body;              /* what the steps keep */
+    struct model_entry *model; /* … the model that is being written */
     double number;
     struct ix_wheel_entry timer;
     uint64_t until_ns;
@@ -241,6 +242,7 @@ struct model_entry *ix_service_find_model(const struct ix_service *service, cons
 struct model_entry *ix_service_add_model(struct ix_service *service, enum layer layer, const char *path,
                                          const char *folder, const char *text, size_t len, int64_t created_ms,
                                          struct ix_faults *faults, struct ix_error *err);
+void ix_service_free_entry(struct model_entry *m); /* NULL is allowed */
 void ix_service_drop_model(struct ix_service *service, struct model_entry *entry);
 /* The model of a group, ready for workers, with the group's and the broker's changes. */
 int ix_service_compile(struct ix_service *service, const struct model_entry *entry, const json_t *connection,

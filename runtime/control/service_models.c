@@ -55,8 +55,10 @@ int ix_service_compile(struct ix_service *service, const struct model_entry *ent
     return code;
 }
 
-static void free_entry(struct model_entry *m)
+void ix_service_free_entry(struct model_entry *m)
 {
+    if (!m)
+        return;
     json_decref(m->json);
     free(m->id);
     free(m->path);
@@ -86,7 +88,7 @@ static void insert(struct ix_service *service, struct model_entry *fresh)
     if (old && order == 0 && old->layer == fresh->layer) {
         fresh->created_ms = old->created_ms;
         fresh->next = old->next;
-        free_entry(old);
+        ix_service_free_entry(old);
     } else {
         fresh->next = old;
     }
@@ -94,9 +96,9 @@ static void insert(struct ix_service *service, struct model_entry *fresh)
     count_ids(service);
 }
 
-struct model_entry *ix_service_add_model(struct ix_service *service, enum layer layer, const char *path,
-                                         const char *folder, const char *text, size_t len, int64_t created_ms,
-                                         struct ix_faults *faults, struct ix_error *err)
+static struct model_entry *make_entry(struct ix_service *service, enum layer layer, const char *path,
+                                      const char *folder, const char *text, size_t len, int64_t created_ms,
+                                      struct ix_faults *faults, struct ix_error *err)
 {
     struct ix_models_config config = config_of(service, layer);
     struct ix_found_model found;
@@ -116,7 +118,16 @@ struct model_entry *ix_service_add_model(struct ix_service *service, enum layer 
     m->hash = ix_hash64(text, len);
     m->created_ms = created_ms;
     ix_found_model_deinit(&found);
-    insert(service, m);
+    return m;
+}
+
+struct model_entry *ix_service_add_model(struct ix_service *service, enum layer layer, const char *path,
+                                         const char *folder, const char *text, size_t len, int64_t created_ms,
+                                         struct ix_faults *faults, struct ix_error *err)
+{
+    struct model_entry *m = make_entry(service, layer, path, folder, text, len, created_ms, faults, err);
+    if (m)
+        insert(service, m);
     return m;
 }
 
@@ -126,7 +137,7 @@ void ix_service_drop_model(struct ix_service *service, struct model_entry *entry
     while (*at != entry)
         at = &(*at)->next;
     *at = entry->next;
-    free_entry(entry);
+    ix_service_free_entry(entry);
     count_ids(service);
 }
 
@@ -231,31 +242,44 @@ static char *with_id(const char **text, size_t *len, const char *replace, struct
     return completed;
 }
 
+/* A child's model may have gone while the gateway's was written. */
+static const char *missing_child(const struct ix_service *service, const struct model_entry *m)
+{
+    size_t place;
+    json_t *child;
+    json_array_foreach(json_object_get(m->json, "children"), place, child)
+    {
+        const char *reference = json_string_value(json_object_get(child, "model"));
+        if (reference && !ix_service_find_model(service, reference))
+            return reference;
+    }
+    return NULL;
+}
+
 static void on_model_kept(struct wait *w, int code, json_t *unused, const char *message)
 {
     (void)unused;
     struct ix_service *service = w->service;
-    const char *text = json_string_value(json_object_get(w->body, "text"));
-    struct ix_faults faults;
-    struct ix_error err;
+    struct model_entry *m = w->model;
+    const char *missing = missing_child(service, m);
     if (code < 0) {
         ix_service_refuse_text(w, IX_FAILURE_UNAVAILABLE, message);
         return;
     }
-    ix_faults_init(&faults);
-    struct model_entry *m = ix_service_add_model(service, LAYER_REST, NULL, NULL, text, strlen(text),
-                                                 ix_service_wall_ms(service), &faults, &err);
-    if (!m) { /* a child's model went away meanwhile */
-        ix_service_refuse_text(w, IX_FAILURE_CONFLICT, err.text);
-    } else {
-        json_t *shown = json_copy(m->json), *warnings = list_of(&faults, true);
-        if (json_array_size(warnings))
-            json_object_set(shown, "warnings", warnings);
-        json_decref(warnings);
-        ix_service_tell_change(service, "models", m->id);
-        ix_service_answer(w, shown);
+    if (missing) {
+        struct ix_failure failure;
+        ix_service_fail(&failure, IX_FAILURE_CONFLICT, "", "model \"%s\" of a child was deleted meanwhile",
+                        missing);
+        ix_service_refuse(w, &failure);
+        return;
     }
-    ix_faults_deinit(&faults);
+    json_t *shown = json_copy(m->json);
+    if (json_array_size(w->body)) /* the warnings */
+        json_object_set(shown, "warnings", w->body);
+    w->model = NULL;
+    insert(service, m);
+    ix_service_tell_change(service, "models", m->id);
+    ix_service_answer(w, shown);
 }
 
 /* Two requests for one id may be on their way to the disk. */
@@ -270,28 +294,28 @@ static bool is_coming(const struct wait *self, const char *id)
 static void put_model(struct wait *w, const char *text, size_t len, const char *replace)
 {
     struct ix_service *service = w->service;
-    struct ix_models_config config = config_of(service, LAYER_REST);
-    struct ix_found_model found;
     struct ix_faults faults;
     struct ix_error err;
     struct ix_failure failure = {0};
     ix_faults_init(&faults);
-    if (ix_models_compile(&config, text, len, NULL, "the model", NULL, &faults, &found, &err) < 0) {
+    struct model_entry *m =
+        make_entry(service, LAYER_REST, NULL, NULL, text, len, ix_service_wall_ms(service), &faults, &err);
+    if (!m) {
         fail_model(&failure, &faults, &err);
         ix_service_refuse(w, &failure);
     } else {
-        if (!replace && (ix_service_find_model(service, found.id) || is_coming(w, found.id))) {
+        w->model = m;
+        if (!replace && (ix_service_find_model(service, m->id) || is_coming(w, m->id))) {
             ix_service_fail(&failure, IX_FAILURE_CONFLICT, "id",
-                            "there is a model \"%s\" already; PUT replaces it", found.id);
+                            "there is a model \"%s\" already; PUT replaces it", m->id);
             ix_service_refuse(w, &failure);
         } else {
-            w->group = ix_strdup(found.id);
-            w->body = json_pack("{s:s%}", "text", text, len);
+            w->group = ix_strdup(m->id);
+            w->body = list_of(&faults, true);
             if (service->store)
-                ix_store_put_model(service->store, found.id, text, ix_service_wall_ms(service));
+                ix_store_put_model(service->store, m->id, text, m->created_ms);
             ix_service_keep(w, on_model_kept);
         }
-        ix_found_model_deinit(&found);
     }
     ix_faults_deinit(&faults);
 }

@@ -96,6 +96,7 @@ static void unlink_wait(struct wait *w)
 static void free_wait(struct wait *w)
 {
     json_decref(w->body);
+    ix_service_free_entry(w->model);
     free(w->group);
     free(w);
 }

@@ -229,7 +229,9 @@ static void unknown_key(const struct ix_object *o, const char *key, const char *
         if (applies(o, &also->fields[i]))
             known[count++] = also->fields[i].name;
     }
-    ix_suggest_put(hint, sizeof(hint), key, known, count);
+    hint[0] = '\0';
+    if (o->check->faults->count < IX_FAULTS_MAX) /* else nobody reads it */
+        ix_suggest_put(hint, sizeof(hint), key, known, count);
     if (o->check->lenient)
         ix_faults_warn(o->check->faults, path, "unknown field is ignored%s", hint);
     else

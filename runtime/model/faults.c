@@ -5,9 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A document of nothing but faults must not fill the memory, and nobody reads more. */
-#define FAULTS_MAX 200
-
 void ix_faults_init(struct ix_faults *faults)
 {
     *faults = (struct ix_faults){0};
@@ -41,7 +38,7 @@ static void add(struct ix_faults *faults, bool warning, const char *path, const 
 
     if (!warning)
         faults->errors++;
-    if (faults->count >= FAULTS_MAX)
+    if (faults->count >= IX_FAULTS_MAX)
         return;
     vsnprintf(message, sizeof(message), format, args);
     faults->items = ix_realloc(faults->items, (faults->count + 1) * sizeof(faults->items[0]));

@@ -4,6 +4,9 @@
 
 #include "base/error.h"
 
+/* A document of nothing but faults must not fill the memory, and nobody reads more. */
+#define IX_FAULTS_MAX 200
+
 struct ix_fault {
     char *path; /* "telemetry[2].generator.min"; "" for the document */
     char *message;

@@ -12,6 +12,7 @@ static const enum ix_segment_kind own_kinds[] = {IX_S_DEVICE_ID, IX_S_MODEL_ID, 
                                                  IX_S_TIMESTAMP};
 
 #define NAME_MAX_LEN 128
+#define LOOKED_MAX   256 /* members of metadata that a message may suggest */
 #define TEXT_MAX     (1u << 20)
 #define SHIFT_DIGITS 15
 
@@ -153,6 +154,12 @@ static void unknown_name(struct parser *p, const char *name)
     const struct ix_template_names *names = p->names;
     size_t metadata = names->metadata ? json_object_size(names->metadata) : 0;
     size_t count = 0;
+
+    p->failed = true;
+    if (p->faults->count >= IX_FAULTS_MAX) { /* nobody reads it */
+        p->faults->errors++;
+        return;
+    }
     const char **known =
         ix_calloc(IX_ARRAY_LEN(own_names) + names->extra_count + names->attribute_count + metadata + 1,
                   sizeof(known[0]));
@@ -171,13 +178,14 @@ static void unknown_name(struct parser *p, const char *name)
     if (metadata > 0) {
         json_object_foreach((json_t *)names->metadata, key, value)
         {
+            if (full_count == LOOKED_MAX)
+                break;
             full[full_count] = ix_asprintf("metadata.%s", key);
             known[count++] = full[full_count++];
         }
     }
     ix_suggest_put(hint, sizeof(hint), name, known, count);
     ix_faults_add(p->faults, p->path, "unknown placeholder ${%s}%s", name, hint);
-    p->failed = true;
     for (size_t i = 0; i < full_count; i++)
         free(full[i]);
     free(full);

@@ -47,6 +47,27 @@ def test_large_bodies(service):
     assert status_of(answer) == 413
 
 
+def test_bodies_are_as_long_as_their_operation_needs(service):
+    """Read and checked in one turn of the loop, they may not take long."""
+    def model(size, **rest):
+        text = json.dumps(dict(SENSOR, id="long", metadata={"text": "x" * (size - 900)}, **rest))
+        return text + " " * (size - len(text))
+
+    as_json = {"Content-Type": "application/json"}
+    limit = 256 * 1024
+    assert service.ask("POST", "/api/v1/models", data=model(limit), headers=as_json).status_code == 201
+    assert service.delete("/api/v1/models/long").status_code == 204
+    refused = problem(service.ask("POST", "/api/v1/models", data=model(limit + 1), headers=as_json), 413)
+    assert "262144" in refused["detail"] and "files" in refused["detail"]
+    text = model(limit + 1)
+    problem(service.ask("PUT", "/api/v1/models/m", data=iter([text[:9].encode(), text[9:].encode()]), headers=as_json), 413)
+    body = json.dumps({"modelId": "m", "count": 1, "groupId": "long"})
+    body += " " * (64 * 1024 - len(body))
+    problem(service.ask("POST", "/api/v1/groups", data=body + " ", headers=as_json), 413)
+    assert service.ask("POST", "/api/v1/groups", data=body, headers=as_json).status_code == 201
+    assert service.delete("/api/v1/groups/long").status_code == 204
+
+
 def test_large_headers_and_targets(service):
     answer = service.raw(request("GET /health", "X-Long: " + "a" * 20000))
     assert status_of(answer) == 431 and b"application/problem+json" in answer
