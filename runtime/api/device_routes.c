@@ -210,9 +210,9 @@ static const struct ix_operation operations[] = {
     {"GET", "/api/v1/groups", "listGroups", "groups", "All groups, in order of creation", .query = &window,
      .answers = {{200, "Group[]", "The groups; X-Total-Count says how many there are."}}, .faults = "503",
      .permission = "groups:read", .handle = ix_list_groups},
-    {"POST", "/api/v1/groups", "createGroup", "groups", "Create a group of devices", .body = &group,
-     .answers = {{201, "Group", "The group."}}, .faults = "409 503", .permission = "groups:write",
-     .handle = ix_create_group},
+    {"POST", "/api/v1/groups", "createGroup", "groups", "Create a group of devices",
+     .doc = "10,000 groups at most (503).", .body = &group, .answers = {{201, "Group", "The group."}},
+     .faults = "409 503", .permission = "groups:write", .handle = ix_create_group},
     {"GET", "/api/v1/groups/{id}", "getGroup", "groups", "One group, and how far its operation is",
      .variables = GROUP_ID, .answers = {{200, "Group", "The group."}}, .faults = "404",
      .permission = "groups:read", .handle = ix_get_group},
@@ -224,9 +224,12 @@ static const struct ix_operation operations[] = {
      .variables = GROUP_ID, .answers = {{204, NULL, "They are gone."}}, .faults = "404 503",
      .permission = "groups:delete", .handle = ix_delete_group},
     {"POST", "/api/v1/groups/{id}/start", "startGroup", "groups", "Start a group's devices by a strategy",
-     .doc = "Returns at once; the group's operation tells how far it is. Settings of strategies of your own "
-            "stand "
-            "beside the common ones.",
+     .doc =
+         "Returns at once; the group's operation tells how far it is. Settings of strategies of your own "
+         "stand beside the common ones. If its broker's name can't be looked up, its devices are in error, "
+         "errorMessage says why, and it is tried again until it works. 511 groups at most are at work at "
+         "once "
+         "(503); stopped ones make room.",
      .variables = GROUP_ID, .query = &launch_query, .body = &launch, .body_optional = true, .body_open = true,
      .answers = {{200, "Group", "devicesStarted is how many this call launches."}}, .faults = "404 409 503",
      .permission = "groups:write", .handle = ix_start_group},

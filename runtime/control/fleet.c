@@ -156,9 +156,11 @@ static struct group *make_group(const struct ix_group_config *config, const char
 int ix_fleet_create(struct ix_fleet *fleet, const struct ix_group_config *config, struct ix_error *err)
 {
     if (ix_fleet_is_full(fleet))
-        return ix_fail(err, -ENOSPC,
-                       "at most %d groups can be at work at once; put the devices into fewer groups",
-                       IX_SEGMENT_GROUPS - 1);
+        return ix_fail(
+            err, -ENOSPC,
+            "at most %d groups can be at work at once: stop some that are (those make room), or put the "
+            "devices into fewer groups",
+            IX_SEGMENT_GROUPS - 1);
     const char *pattern = config->id_pattern ? config->id_pattern : "{groupId}-{index}";
     struct group *g = make_group(config, pattern);
     int code = ix_id_pattern_compile(&g->pattern, pattern, config->id, err);

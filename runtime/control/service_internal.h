@@ -16,7 +16,7 @@
 #include "script/script.h"
 #include "store/store.h"
 
-#define SERVICE_GROUPS_MAX  4096
+#define SERVICE_GROUPS_MAX  10000
 #define SERVICE_DEVICES_MAX 1000000 /* of one group */
 #define SERVICE_WAITS_MAX   10000   /* requests that wait for workers or the disk */
 

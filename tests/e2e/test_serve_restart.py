@@ -144,6 +144,25 @@ def test_values_go_on(start_service, broker, observe):
     assert after[:3] == before[:3]
 
 
+def test_dropouts_end_with_the_service(start_service):
+    """What was started runs again, whoever had dropped out among it; a device that was stopped stays so."""
+    first = start_service()
+    for name, reconnect in (("back", True), ("gone", False)):
+        body = {"modelId": "temperature-sensor-v1", "count": 6, "groupId": name}
+        assert first.post("/api/v1/groups", body).status_code == 201
+        assert first.post(f"/api/v1/groups/{name}/start").status_code == 200
+        wait_until(lambda name=name: running(first, name) == 6, 20, "the group to run")
+        body = {"strategy": "immediate", "count": 4, "reconnect": reconnect, "reconnectDelayMs": 600000}
+        assert first.post(f"/api/v1/groups/{name}/dropout", body).json()["devicesAffected"] == 4
+        wait_until(lambda name=name: running(first, name) == 2, 20, "the dropout")
+    assert first.post("/api/v1/devices/gone-0/stop").json()["status"] == "stopped"
+    killed(first)
+    second = start_service()
+    wait_until(lambda: running(second, "back") == 6 and running(second, "gone") == 5, 30, "what ran to run again")
+    assert second.get("/api/v1/devices/gone-0").json()["status"] == "stopped"
+    assert second.get("/api/v1/groups/gone").json()["byStatus"]["dropped"] == 0
+
+
 def test_ephemeral_keeps_nothing(start_service, tmp_path):
     first = start_service("--ephemeral")
     assert first.post("/api/v1/groups", {"modelId": "temperature-sensor-v1", "count": 1, "groupId": "g"}).status_code == 201
