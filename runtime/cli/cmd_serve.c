@@ -299,7 +299,8 @@ static const struct ix_option options[] = {
      "else " IMAGE_FOLDER " if there is one); the shipped models are there as well",
      INTO(models)},
     {"--broker", 'b', IX_OPT_TEXT, "WHERE",
-     "auto (default: localhost:1883 if it answers, else an embedded one on that port), embedded (on a free "
+     "auto (default: localhost:1883 if a broker answers there, else an embedded one on that port), embedded "
+     "(on a free "
      "port), or HOST:PORT[,…]; replaces what models name",
      INTO(service.broker)},
     {"--bind", 0, IX_OPT_TEXT, "ADDR[-ADDR][,…]",

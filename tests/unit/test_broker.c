@@ -1,5 +1,6 @@
 /* The embedded broker: where it listens, what it says when it cannot, and that nothing of it stays behind. */
 #include "mqtt_fixture.h"
+#include "protocol/probe.h"
 
 #include <poll.h>
 #include <sys/syscall.h>
@@ -38,6 +39,61 @@ static void test_it_listens_on_a_free_port_and_ends_on_request(void **state)
     assert_int_equal(processes_of("mosquitto"), 0);
     assert_false(ix_broker_probe("127.0.0.1", port, 1000));
     assert_int_equal(broker_ended, 0); /* we knew */
+}
+
+/* A server of one connection in a process of its own; `answer` NULL: it closes the connection, "": it says nothing. */
+static uint16_t serve_once(const char *answer, pid_t *child)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    getsockname(fd, (struct sockaddr *)&address, &len);
+    *child = fork();
+    if (*child == 0) {
+        char request[256];
+        int client = accept(fd, NULL, NULL);
+        ssize_t got = answer ? recv(client, request, sizeof(request), 0) : 0;
+        if (got > 0 && answer[0])
+            (void)send(client, answer, strlen(answer), MSG_NOSIGNAL);
+        if (answer)
+            (void)recv(client, request, sizeof(request), 0); /* until the other end leaves */
+        _exit(0);
+    }
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static void test_what_listens_is_told_apart(void **state)
+{
+    static const struct {
+        const char *answer, *found;
+    } cases[] = {
+        {"HTTP/1.1 400 Bad Request\r\n\r\n", "answered \"HTTP/1.1 400 Bad Request\""},
+        {"\x15\x03\x01", "answered 3 bytes that are no MQTT"},
+        {"", "said nothing for 300 ms"},
+        {NULL, "closed the connection"},
+    };
+    (void)state;
+    char found[160];
+    start_broker(NULL);
+    uint16_t port = ix_broker_port(broker);
+    assert_int_equal(ix_mqtt_probe("127.0.0.1", port, 30000, found, sizeof(found)), IX_PROBE_MQTT);
+    assert_string_equal(found, "");
+    stop_broker();
+    run_for(100);
+    assert_int_equal(ix_mqtt_probe("127.0.0.1", port, 1000, NULL, 0), IX_PROBE_NOTHING);
+    assert_int_equal(ix_mqtt_probe("no address", port, 1000, NULL, 0), IX_PROBE_NOTHING);
+    for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
+        pid_t child;
+        bool is_silent = cases[i].answer && !cases[i].answer[0];
+        port = serve_once(cases[i].answer, &child);
+        assert_int_equal(ix_mqtt_probe("127.0.0.1", port, is_silent ? 300 : 30000, found, sizeof(found)),
+                         IX_PROBE_OTHER);
+        assert_string_equal(found, cases[i].found);
+        waitpid(child, NULL, 0);
+    }
 }
 
 static void test_two_at_once_have_different_ports(void **state)
@@ -306,6 +362,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_does_not_outlive_its_parent),
         WITH_LOOP(test_it_listens_on_a_free_port_and_ends_on_request),
+        WITH_LOOP(test_what_listens_is_told_apart),
         WITH_LOOP(test_two_at_once_have_different_ports),
         WITH_LOOP(test_a_taken_port_is_refused_at_once),
         WITH_LOOP(test_a_given_port_is_used),
