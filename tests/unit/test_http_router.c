@@ -184,9 +184,10 @@ static void refusals(void **state)
 
 static void bodies_client(struct fixture *f)
 {
-    char *deep = ix_malloc(200001);
-    memset(deep, '[', 200000);
-    deep[200000] = '\0';
+    const size_t most = IX_ROUTER_BODY_BYTES;
+    char *deep = ix_malloc(most + 2);
+    memset(deep, '[', most);
+    deep[most] = '\0';
     expect(f, "POST", "/things", JSON, "{\"modelId\":\"m\",\"count\":5,\"pattern\":null}", 200,
            "\"body\":{\"count\":5,\"modelId\":\"m\"}");
     expect(f, "POST", "/things", "", "{}", 415, "application/json");
@@ -213,8 +214,11 @@ static void bodies_client(struct fixture *f)
     expect(f, "POST", "/things", JSON, "{\"modelId\":\"m\",\"count\":5,\"over\":7}", 400,
            "\"path\":\"over\"");
     expect(f, "POST", "/things", JSON, deep, 400, "nested more than 64 levels");
-    memset(deep, ' ', 200000);
+    memset(deep, ' ', most);
     expect(f, "POST", "/things", JSON, deep, 400, "is no valid JSON");
+    deep[most] = ' ';
+    deep[most + 1] = '\0';
+    expect(f, "POST", "/things", JSON, deep, 413, "has 65537 bytes; at most 65536");
     expect(f, "POST", "/things/a/do/b", JSON, "{\"count\":5,\"modelId\":\"m\",\"free\":[1]}", 200,
            "\"free\":[1]");
     expect(f, "POST", "/things/a/do/b", JSON, "{\"count\":\"x\",\"modelId\":\"m\",\"free\":[1]}", 400,
