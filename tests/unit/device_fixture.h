@@ -41,6 +41,6 @@ static inline int command(const char *name, const char *json, struct ix_error *e
     return ix_engine_command(rig.engine, device(), name, json, strlen(json), err);
 }
 
-#define TEST(name)   cmocka_unit_test_setup_teardown(name, rig_start, rig_end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_end)
 
 #endif

@@ -31,7 +31,7 @@ static inline void keep_log(void *context, enum ix_log_level level, const char *
 }
 
 static inline enum ix_error_fate on_device_error(void *context, const char *group, uint64_t index,
-                                          const char *message)
+                                                 const char *message)
 {
     (void)context;
     test.tellings++;

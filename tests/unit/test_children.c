@@ -161,12 +161,9 @@ static void test_descriptor_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LOOP_TEST(test_child_descriptors_and_output),
-        LOOP_TEST(test_child_killed),
-        LOOP_TEST(test_child_freed_while_it_runs),
-        LOOP_TEST(test_child_that_can_not_start),
-        LOOP_TEST(test_child_dies_with_its_parent),
-        cmocka_unit_test(test_descriptor_limit),
+        LOOP_TEST(test_child_descriptors_and_output), LOOP_TEST(test_child_killed),
+        LOOP_TEST(test_child_freed_while_it_runs),    LOOP_TEST(test_child_that_can_not_start),
+        LOOP_TEST(test_child_dies_with_its_parent),   cmocka_unit_test(test_descriptor_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
