@@ -79,6 +79,7 @@ export async function time(s) {
 
   await s.page.getByRole("button", { name: "Pause" }).click();
   const part = s.page.locator(".time-controls .held");
+  await s.until(() => document.querySelector(".held").textContent !== "", null, "the part that is held");
   const still = await part.textContent();
   check(/^\d\d:\d\d:\d\d to \d\d:\d\d:\d\d$/.test(still), `what is held is "${still}"`);
   const { length } = (await state(s, "history.js", "columns")).t;

@@ -40,7 +40,8 @@ export function markLosses(before, now) {
   if (!before) return;
   if (now.workerRestarts > before.workerRestarts) mark("bad", "a worker was replaced");
   const asked = [...read().operations.values()].some((p) => p.operation !== "start" && (p.status === "running" || Date.now() - p.at < 3000));
-  const lost = before.connected - now.connected;
+  const away = ({ byStatus: by = {} }) => (by.dropped ?? 0) + (by.stopping ?? 0) + (by.stopped ?? 0);
+  const lost = before.connected - now.connected - Math.max(0, away(now) - away(before));
   const few = now.deviceCount < before.deviceCount || lost < Math.max(1, before.connected / 50);
   const t = Date.now() / 1000;
   if (asked || few) return;
