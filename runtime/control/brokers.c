@@ -109,9 +109,9 @@ static enum ix_probe look_at(const struct ix_brokers *brokers, uint16_t port)
     enum ix_probe found = ix_mqtt_probe("127.0.0.1", port, PROBE_MS, what, sizeof what);
     if (found == IX_PROBE_OTHER)
         ix_log(IX_LOG_WARN,
-               "what listens on port %u of this host is no MQTT broker: it %s. An embedded broker on a free "
-               "port "
-               "takes its place; --broker HOST:PORT names another",
+               "what listens on port %u of this host does not answer as an MQTT broker: it %s. An embedded "
+               "broker on a "
+               "free port takes its place; --broker HOST:PORT names another",
                port, what);
     return found;
 }

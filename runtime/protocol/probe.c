@@ -34,6 +34,7 @@ static bool await(int fd, short events, int64_t until_ms)
     return rc == 1;
 }
 
+/* -EAGAIN: neither taken nor refused until then. */
 static int connect_to(const char *address, uint16_t port, int64_t until_ms)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -48,13 +49,15 @@ static int connect_to(const char *address, uint16_t port, int64_t until_ms)
         return -1;
     int rc = is_v4 ? connect(fd, (struct sockaddr *)&v4, sizeof v4)
                    : connect(fd, (struct sockaddr *)&v6, sizeof v6);
-    if (rc < 0 && errno == EINPROGRESS && await(fd, POLLOUT, until_ms) &&
-        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0)
+    if (rc < 0 && errno == EINPROGRESS && !await(fd, POLLOUT, until_ms))
+        rc = -EAGAIN;
+    else if (rc < 0 && errno == EINPROGRESS && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 &&
+             error == 0)
         rc = 0;
     if (rc == 0)
         return fd;
     close(fd);
-    return -1;
+    return rc;
 }
 
 static void send_connect(int fd)
@@ -96,8 +99,10 @@ enum ix_probe ix_mqtt_probe(const char *address, uint16_t port, int timeout_ms, 
         found = unused, size = sizeof unused;
     found[0] = '\0';
     int fd = connect_to(address, port, until_ms);
+    if (fd == -EAGAIN)
+        snprintf(found, size, "took no connection for %d ms", timeout_ms);
     if (fd < 0)
-        return IX_PROBE_NOTHING;
+        return fd == -EAGAIN ? IX_PROBE_OTHER : IX_PROBE_NOTHING;
     send_connect(fd);
     ssize_t got = 1;
     while (len < CONNACK_LEN && got > 0 && await(fd, POLLIN, until_ms)) {

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 enum ix_probe {
-    IX_PROBE_NOTHING, /* nobody accepts connections there */
+    IX_PROBE_NOTHING, /* connections are refused there */
     IX_PROBE_MQTT,    /* a broker: it answered CONNECT with CONNACK, be it a refusal */
-    IX_PROBE_OTHER,   /* something else */
+    IX_PROBE_OTHER,   /* something else, or a broker that is too busy to take a connection */
 };
 
 /* Speaks MQTT 3.1.1 to it, as a client of a clean session that leaves at once. Blocks for at most timeout_ms. `address`

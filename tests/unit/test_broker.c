@@ -65,6 +65,29 @@ static uint16_t serve_once(const char *answer, pid_t *child)
     return ntohs(address.sin_port);
 }
 
+/* A listener whose queue is full, as that of a broker which hangs: connections are neither taken nor refused. */
+static void test_a_listener_that_takes_nobody_is_not_nothing(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), waiting[4];
+    char found[160];
+    (void)state;
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    getsockname(listener, (struct sockaddr *)&address, &len);
+    for (size_t i = 0; i < IX_ARRAY_LEN(waiting); i++) {
+        waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(waiting[i], (struct sockaddr *)&address, sizeof(address));
+    }
+    assert_int_equal(ix_mqtt_probe("127.0.0.1", ntohs(address.sin_port), 300, found, sizeof(found)),
+                     IX_PROBE_OTHER);
+    assert_string_equal(found, "took no connection for 300 ms");
+    for (size_t i = 0; i < IX_ARRAY_LEN(waiting); i++)
+        close(waiting[i]);
+    close(listener);
+}
+
 static void test_what_listens_is_told_apart(void **state)
 {
     static const struct {
@@ -363,6 +386,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_it_does_not_outlive_its_parent),
         WITH_LOOP(test_it_listens_on_a_free_port_and_ends_on_request),
         WITH_LOOP(test_what_listens_is_told_apart),
+        cmocka_unit_test(test_a_listener_that_takes_nobody_is_not_nothing),
         WITH_LOOP(test_two_at_once_have_different_ports),
         WITH_LOOP(test_a_taken_port_is_refused_at_once),
         WITH_LOOP(test_a_given_port_is_used),

@@ -14,25 +14,20 @@ const KEPT = 300;
 /** A value may come alone or with its instant: 21.5, or {value: 21.5, timestamp: …}. */
 const plain = (v) => (v && typeof v === "object" && "value" in v ? v.value : v);
 
-/** Hook: the values of this visit, one column of instants and numbers per attribute. */
+/** Hook: the values of this visit, one column of instants and numbers per attribute; those of `metrics` are the last. */
 function useTrail(metrics) {
   const trail = useRef(new Map());
-  useEffect(() => {
-    const now = Date.now() / 1000;
-    for (const [name, given] of Object.entries(metrics?.lastTelemetry || {})) {
-      const v = plain(given);
-      const number = typeof v === "boolean" ? Number(v) : v;
-      if (typeof number !== "number") continue;
-      const one = trail.current.get(name) || { x: [], y: [] };
-      one.x.push(now);
-      one.y.push(number);
-      if (one.x.length > KEPT) {
-        one.x.shift();
-        one.y.shift();
-      }
-      trail.current.set(name, one);
-    }
-  }, [metrics]);
+  const seen = useRef(null);
+  if (!metrics || metrics === seen.current) return trail.current;
+  seen.current = metrics;
+  const now = Date.now() / 1000;
+  for (const [name, given] of Object.entries(metrics.lastTelemetry || {})) {
+    const v = plain(given);
+    const number = typeof v === "boolean" ? Number(v) : v;
+    if (typeof number !== "number") continue;
+    const { x, y } = trail.current.get(name) || { x: [], y: [] };
+    trail.current.set(name, { x: [...x, now].slice(-KEPT), y: [...y, number].slice(-KEPT) });
+  }
   return trail.current;
 }
 
