@@ -122,6 +122,7 @@ void ix_device_due(struct ix_wheel_entry *entry, uint64_t now_ns)
         go_on_draining(d, now_ns);
     if (d->extra)
         ix_behavior_run(d, now_ns);
+    end = ix_device_ends_at(d); /* it may have been started again */
     rearm(d, ix_device_is_ticking(d) && next < end ? next : UINT64_MAX);
 }
 

@@ -423,6 +423,23 @@ static void test_a_slow_stop_makes_nothing_late(void **state)
     check_ledger("g");
 }
 
+/* Started again before a stop's turn came to it, a device runs on: its schedule does not end with the stop. */
+static void test_start_overtakes_a_slow_stop(void **state)
+{
+    (void)state;
+    add_group("g", 3000, one_second);
+    launch("g", 0, "0");
+    run_until(1500 * MS);
+    stop("g", 1600 * MS, 1 * S);
+    launch("g", 1600 * MS, "0");
+    ix_clock_advance(&rig.loop.clock, 2500 * MS); /* of which the process got nothing */
+    run_until(10 * S);
+    assert_number(in_status("g", IX_D_RUNNING), 3000);
+    for (uint64_t i = 0; i < 3000; i++)
+        assert_true(row("g", i)->cursor_ns >= 9 * S);
+    check_ledger("g");
+}
+
 static void test_engine_drains(void **state)
 {
     (void)state;
@@ -541,6 +558,7 @@ int main(void)
                                        TEST(test_backoff_bounds),
                                        TEST(test_stop_drains),
                                        TEST(test_a_slow_stop_makes_nothing_late),
+                                       TEST(test_start_overtakes_a_slow_stop),
                                        TEST(test_stop_cancels_a_launch),
                                        TEST(test_single_devices),
                                        TEST(test_group_grows),
