@@ -78,8 +78,8 @@ format:
 ## make bench     figures against a plain C loop, in one run; BENCH="--rounds 1 --parts publish" is quicker
 bench: deps
 	@$(MAKE) --no-print-directory all $(addprefix $(BUILD)/bench/,baseline engine sizes empty)
-	@/usr/bin/python3 tests/bench/bench.py --build $(BUILD) $(BENCH)
-	@[ -n "$(BENCH)" ] || $(MAKE) --no-print-directory bench-rest
+	@/usr/bin/python3 tests/bench/bench.py --build $(BUILD) $(BENCH); status=$$?; [ -n "$(BENCH)" ] || [ $$status -gt 1 ] || \
+	  $(MAKE) --no-print-directory bench-rest || status=1; exit $$status
 
 ## make bench-rest  2,000 requests/s to `iotix serve` while 50,000 devices publish (2 minutes)
 bench-rest: deps

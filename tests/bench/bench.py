@@ -26,7 +26,7 @@ import sys
 import time
 
 import figures
-from measure import HERE, Brokers, Failed, Run, median_start_ms, workplace
+from measure import HERE, PATIENCE, Brokers, Failed, Run, median_start_ms, workplace
 
 PARTS = ("publish", "ledger", "scale", "flat", "lateness", "connect", "group", "start", "engine")
 DEVICES_OF_BROKER = 19_000  # descriptors of one mosquitto, and of one process of the plain loop
@@ -53,7 +53,7 @@ class Bench:
         brokers.wait_until_idle()
         command = [self.a.baseline, "127.0.0.1", ",".join(map(str, brokers.ports)), devices, rate, self.a.seconds, 200]
         command = [str(part) for part in (*command, processes, order, WARM)]
-        return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE).stdout)
 
     def loop_us(self, *arguments, **options):
         return self.loop(*arguments, **options)["cpu_us_per_message"]
@@ -173,7 +173,7 @@ class Bench:
         self.figure(section, "memory for each connected device (Pss)", "B", memory, 0, target=1600)
         self.figure(section, "memory of iotix itself", "MiB", (memory_few - memory * few) / 2**20, 1)
         where = "Where the bytes of a connected device are"
-        sizes = json.loads(subprocess.run([self.a.sizes], check=True, capture_output=True).stdout)
+        sizes = json.loads(subprocess.run([self.a.sizes], check=True, capture_output=True, timeout=PATIENCE).stdout)
         for name, size in sizes.items():
             self.figure(where, name, "B", size, 0)
         parts = ("slot", "row", "place", "link", "client of the library")
@@ -209,7 +209,7 @@ class Bench:
     def engine_round(self):
         """No network: the engine alone, in virtual time."""
         command = [self.a.engine, HERE, "2000", "15"]
-        taken = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        taken = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE).stdout)
         plain, present, lua = taken["plain"], taken["present"], taken["lua"]
         section = "Inside a worker, without network and kernel: CPU for each message"
         self.figure(section, "no Lua in the process", "ns", statistics.median(plain), 0)
@@ -228,7 +228,7 @@ class Bench:
         """A run that fails, on a host too busy for it, leaves its figures out of this round."""
         try:
             getattr(self, f"{part}_round")()
-        except (Failed, OSError, subprocess.CalledProcessError) as failure:
+        except (Failed, OSError, subprocess.SubprocessError, ValueError, LookupError, ZeroDivisionError) as failure:
             Run.end_latest()
             self.failures += 1
             print(f"{part}: {failure}", file=sys.stderr)
@@ -259,7 +259,7 @@ def main():
     for program in ("baseline", "engine", "empty", "sizes"):
         setattr(arguments, program, os.path.join(arguments.build, "bench", program))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was measured so far is kept
-    started = time.monotonic()
+    started, head = time.monotonic(), figures.head(arguments)
     with workplace() as folder:
         bench = Bench(arguments, folder)
         try:
@@ -270,7 +270,6 @@ def main():
             Run.end_latest()
             bench.stop()
     seconds = time.monotonic() - started
-    head = figures.head(arguments)
     bench.figures.print(head, seconds)
     bench.figures.save(os.path.join(arguments.build, "bench", "result.json"), head, seconds)
     if bench.failures:

@@ -62,7 +62,7 @@ class Figures:
         figures.setdefault(name, Figure(name, unit, digits, target, least)).values.append(value)
 
     def print(self, head, seconds):
-        print(f"{head['date']}, {head['cpus']} × {head['cpu']}, Linux {head['kernel']}, load {head['load']}")
+        print(f"{head['date']}, {head['cpus']} × {head['cpu']}, Linux {head['kernel']}, load {head['load']} before")
         print(f"{head['rounds']} rounds in {seconds:.0f} s: median [quartiles], target")
         for section, figures in self.sections.items():
             print(f"\n{section}")

@@ -8,9 +8,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PATIENCE = 300  # seconds, after which whatever is measured is ended: it would never come to an end
 NOBODY = "127.0.0.1:1"  # an address at which no broker listens
 
 BROKER_CONFIG = """listener {port} 127.0.0.1
@@ -137,11 +139,16 @@ class Run:
         with open(self.log, "wb") as log:
             environment = dict(os.environ, XDG_STATE_HOME=os.path.join(folder, "state"))
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True)
+        self.watchdog = threading.Timer(PATIENCE, self.process.kill)
+        self.watchdog.daemon = True
+        self.watchdog.start()
         Run.latest = self
 
     @classmethod
     def end_latest(cls):
         """One that was left in the middle must not disturb what is measured next; its workers end with it."""
+        if cls.latest:
+            cls.latest.watchdog.cancel()
         if cls.latest and cls.latest.process.poll() is None:
             cls.latest.process.kill()
             cls.latest.process.wait()
@@ -187,7 +194,9 @@ class Run:
         """Waits for the end; returns the report."""
         self.process.stdout.read()
         # 111: too late to be trusted as a test. Here that is a figure like any other.
-        if self.process.wait() not in (0, 111):
+        status = self.process.wait()
+        self.watchdog.cancel()
+        if status not in (0, 111):
             self.fail()
         with open(self.report, encoding="utf-8") as file:
             return json.load(file)

@@ -58,7 +58,7 @@ def of_rest(rest):
 def table(result):
     lines = [
         f"{result['cpus']} × {result['cpu']}, {result['memoryGiB']} GiB, Linux {result['kernel']}; {result['date']}, "
-        f"{result['rounds']} rounds in {result['seconds'] / 60:.0f} minutes, load {result['load']}.",
+        f"{result['rounds']} rounds in {result['seconds'] / 60:.0f} minutes, load {result['load']} before.",
     ]
     for section in result["sections"]:
         lines += ["", f"**{section['title']}**", "", "| figure | median | quartiles | target | |", "|---|---|---|---|---|"]
