@@ -68,7 +68,9 @@ static struct line line_of(const struct closing *c, uint32_t slot)
         line.missing = missing < line.lost ? missing : line.lost;
     }
     uint64_t above = line.sent > entry->high ? line.sent - entry->high : 0;
-    if (!c->open && c->facts->away && c->ledger->slots[slot].qos > 0)
+    /* A later message of the stream overtakes none that is on its way, unless observers share what the broker keeps for
+     * them. */
+    if (!c->open && c->facts->away && c->facts->observers > 1 && c->ledger->slots[slot].qos > 0)
         line.in_flight = line.lost;
     else if (!c->open && !c->facts->settled)
         line.in_flight = above < line.lost ? above : line.lost;

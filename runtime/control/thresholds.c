@@ -136,6 +136,31 @@ static void judge(struct ix_threshold *t, const struct ix_rule *rule, const stru
     give_reason(t, rule, span, at_seconds);
 }
 
+/* What was in flight when the account was closed may be lost as well: a bound on losses that holds without it only is not
+ * known to hold. */
+static void doubt(struct ix_threshold *t, const struct ix_rule *rule, const struct ix_snapshot *snapshot,
+                  struct span span)
+{
+    static struct ix_metric_view view;
+    if (!t->passed || strcmp(t->metric, "delivery.lost") != 0 ||
+        !ix_snapshot_metric(snapshot, "delivery.inFlight", t->tags, &view) || view.value <= 0)
+        return;
+    span.value += view.value;
+    if (compare(rule->comparison, measure(rule, &span), rule->limit))
+        return;
+    struct ix_buf out;
+    ix_buf_init(&out, 2 * sizeof(t->reason));
+    ix_buf_printf(&out, "%s, but ", t->reason);
+    ix_units_put_count(&out, (uint64_t)view.value);
+    ix_buf_printf(&out,
+                  " more may be lost: they were in flight when the account was closed; must be %s, and that "
+                  "is not known",
+                  rule->bound);
+    t->passed = false;
+    snprintf(t->reason, sizeof(t->reason), "%s", ix_buf_cstr(&out));
+    ix_buf_deinit(&out);
+}
+
 /* Nothing to judge: no fault while the run lasts, one at its end. */
 static void no_value(struct ix_threshold *t, bool final, const char *format, const char *what)
 {
@@ -304,6 +329,8 @@ static void evaluate(struct ix_threshold *t, struct ix_rule *rule, const struct 
         no_value(t, final, "%s", "no samples");
     else
         judge(t, rule, &span, measured, seconds);
+    if (final)
+        doubt(t, rule, snapshot, span);
 }
 
 int ix_thresholds_evaluate(struct ix_thresholds *thresholds, const struct ix_snapshot *snapshot,

@@ -95,7 +95,11 @@ class Proxy:
             client, _ = self.listener.accept()
         except OSError:
             return  # another process has it
-        broker = socket.create_connection(("127.0.0.1", self.broker_port))
+        try:
+            broker = socket.create_connection(("127.0.0.1", self.broker_port))
+        except OSError:
+            client.close()
+            return
         up, down = Side(self, client, "up"), Side(self, broker, "down")
         up.peer, down.peer = down, up
         for side in (up, down):

@@ -5,12 +5,15 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import threading
 import time
 
-from helpers import children, wait_until
+from helpers import children, die_with_parent, wait_until
 from scenes import UNTIL_STOPPED, attribute, counter, model, scenario
 from test_delivery import check_equations, is_a
+from test_delivery_proxy import PROXY
 
 OBSERVE = 't:observe { topics = "devices/#", settle = "300ms" }'
 
@@ -96,6 +99,31 @@ def test_messages_that_went_with_their_connections_are_told_apart(iotix, write, 
     # A device that was back before the observer lost messages that nobody could see: that is not called the broker's.
     assert total["lost"] == total["lostWithConnection"] or result["verdict"]["validity"] == "invalid", total
     assert result["totals"]["counters"]["delivery.lost.connection"] == total["lostWithConnection"]
+
+
+def test_what_was_lost_before_the_broker_died_is_lost(iotix, write, broker, observe):
+    """Later messages of the same streams had arrived: nobody may hope for the earlier ones because the observer is away now."""
+    write("plan.json", {"delay": 1, "rules": {f"devices/dev-{i}/telemetry": ["down", "drop", 3] for i in range(10)}})
+    proxy = subprocess.Popen([sys.executable, str(PROXY), str(broker.port), "1", str(pathlib.Path(iotix.folder) / "plan.json")],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+    try:
+        write("probe.json", model(counter(50)))
+        lua = scenario(20, UNTIL_STOPPED, before=OBSERVE, keys='thresholds = { ["delivery.lost"] = "count<=10" },')
+        run = iotix.start("run", write("run.lua", lua), "--broker", f"127.0.0.1:{int(proxy.stdout.readline())}",
+                          "--out", "json=result.json")
+        run.wait_for("20 of 20 connected")
+        seen = observe(broker, "devices/#")
+        wait_until(lambda: len(seen.messages) > 1000, 60, "messages after those that are dropped")
+        broker.kill()
+        write("stop", "")
+        result, total, observers = finish(run, iotix, 0, 99, 111)
+        done = sum(json.loads(proxy.communicate(timeout=20)[0]).values())
+    finally:
+        proxy.kill()
+    assert done == 10 and observers["settled"] is False
+    assert total["lost"] == 10 and total["lostWithConnection"] == 0, total
+    (threshold,) = result["thresholds"]
+    assert threshold["passed"] == (total["inFlight"] == 0), "what may be lost as well is no pass"
 
 
 class Starved:
