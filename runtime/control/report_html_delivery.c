@@ -67,6 +67,23 @@ static void put_beside(struct ix_buf *out, const json_t *total)
     ix_buf_str(out, "</p>");
 }
 
+/* Why messages may still come. */
+static void put_unsettled(struct ix_buf *out, const json_t *observers)
+{
+    const char *silent = json_string_value(json_object_get(observers, "silentBroker"));
+    if (!silent) {
+        ix_buf_str(out,
+                   "<p>Messages still arrived, or an observer was away, when the account was closed.</p>");
+        return;
+    }
+    ix_buf_str(out, "<p>In flight: broker <code>");
+    ix_report_escape(out, silent);
+    ix_buf_printf(out,
+                  "</code> had not answered for %.3g s when the account was closed; what it still has may "
+                  "come or be lost.</p>",
+                  json_number_value(json_object_get(observers, "silentSeconds")));
+}
+
 /* What the account can't say, and why. */
 static void put_notes(struct ix_buf *out, const json_t *delivery)
 {
@@ -89,9 +106,11 @@ static void put_notes(struct ix_buf *out, const json_t *delivery)
         ix_units_put_count(out, (uint64_t)json_integer_value(json_object_get(total, "missing")));
         ix_buf_str(out, " of it).</p>");
     } else if (json_is_false(json_object_get(observers, "settled"))) {
-        ix_buf_str(out,
-                   "<p>Messages still arrived, or an observer was away, when the account was closed.</p>");
+        put_unsettled(out, observers);
     }
+    if (!json_integer_value(json_object_get(total, "sent")) &&
+        !json_integer_value(json_object_get(total, "unwatched")))
+        ix_buf_str(out, "<p>Nothing that was sent went to these topics: is the filter right?</p>");
 }
 
 static void put_clocks(struct ix_buf *out, const json_t *clocks)

@@ -149,6 +149,9 @@ static void put_observers(struct ix_page *page, const json_t *delivery)
         ix_page_wrapped(out, "the order was not judged: several observers shared the subscription", 4);
     if (!json_is_false(json_object_get(delivery, "closed")))
         put_unsettled(out, observers);
+    const json_t *total = json_object_get(delivery, "total");
+    if (!figure(total, "sent") && !figure(total, "unwatched"))
+        ix_page_wrapped(out, "nothing that was sent went to these topics: is the filter right?", 4);
     if (!restarts && !overruns && away <= 0)
         return;
     ix_page_label(page, "observers");

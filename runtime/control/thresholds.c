@@ -136,14 +136,28 @@ static void judge(struct ix_threshold *t, const struct ix_rule *rule, const stru
     give_reason(t, rule, span, at_seconds);
 }
 
-/* What was in flight when the account was closed may be lost as well: a bound on losses that holds without it only is not
- * known to hold. */
+/* Nothing to judge: no fault while the run lasts, one at its end. */
+static void no_value(struct ix_threshold *t, bool final, const char *format, const char *what)
+{
+    t->evaluated = final;
+    t->passed = !final;
+    t->measured = NAN;
+    snprintf(t->reason, sizeof(t->reason), format, what);
+}
+
+/* Where nothing was watched, nothing is known of losses. What was in flight when the account was closed may be lost as
+ * well: a bound on losses that holds without it only is not known to hold. */
 static void doubt(struct ix_threshold *t, const struct ix_rule *rule, const struct ix_snapshot *snapshot,
                   struct span span)
 {
     static struct ix_metric_view view;
-    if (!t->passed || strcmp(t->metric, "delivery.lost") != 0 ||
-        !ix_snapshot_metric(snapshot, "delivery.inFlight", t->tags, &view) || view.value <= 0)
+    if (strcmp(t->metric, "delivery.lost") != 0)
+        return;
+    if (ix_snapshot_metric(snapshot, "delivery.sent", t->tags, &view) && view.value <= 0) {
+        no_value(t, true, "%s", "nothing that was sent went to the observed topics");
+        return;
+    }
+    if (!t->passed || !ix_snapshot_metric(snapshot, "delivery.inFlight", t->tags, &view) || view.value <= 0)
         return;
     span.value += view.value;
     if (compare(rule->comparison, measure(rule, &span), rule->limit))
@@ -159,15 +173,6 @@ static void doubt(struct ix_threshold *t, const struct ix_rule *rule, const stru
     t->passed = false;
     snprintf(t->reason, sizeof(t->reason), "%s", ix_buf_cstr(&out));
     ix_buf_deinit(&out);
-}
-
-/* Nothing to judge: no fault while the run lasts, one at its end. */
-static void no_value(struct ix_threshold *t, bool final, const char *format, const char *what)
-{
-    t->evaluated = final;
-    t->passed = !final;
-    t->measured = NAN;
-    snprintf(t->reason, sizeof(t->reason), format, what);
 }
 
 /* ---- windows ---- */

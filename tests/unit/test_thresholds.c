@@ -131,6 +131,7 @@ static void test_losses_that_are_not_known_pass_no_bound(void **state)
     for (size_t i = 0; i < IX_ARRAY_LEN(cases); i++) {
         measured_run();
         now.observed = true;
+        now.all.counters[IX_C_D_SENT] = 100;
         now.all.counters[IX_C_D_LOST] = 7;
         now.all.counters[IX_C_D_IN_FLIGHT] = 13;
         struct ix_thresholds *thresholds = one("delivery.lost", cases[i].text);
@@ -140,6 +141,13 @@ static void test_losses_that_are_not_known_pass_no_bound(void **state)
         assert_int_equal(t->passed, cases[i].passed);
         ix_thresholds_free(thresholds);
     }
+    measured_run();
+    now.observed = true; /* other topics */
+    struct ix_thresholds *thresholds = one("delivery.lost", "count==0");
+    const struct ix_threshold *t = evaluated(thresholds, true);
+    assert_string_equal(t->reason, "nothing that was sent went to the observed topics");
+    assert_false(t->passed);
+    ix_thresholds_free(thresholds);
 }
 
 static void test_missing_samples_fail_only_in_the_end(void **state)
