@@ -313,6 +313,11 @@ int ix_fleet_stop(struct ix_fleet *fleet, const char *group, uint64_t drain_ns, 
     return 0;
 }
 
+int ix_fleet_stop_again(struct ix_fleet *fleet, const char *group, struct ix_error *err)
+{
+    return need_placed(fleet, group, err) ? ix_fleet_stop(fleet, group, 0, 0, err) : err->code;
+}
+
 static int need_index(const struct group *g, uint64_t index, struct ix_error *err)
 {
     if (index < g->count)

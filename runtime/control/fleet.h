@@ -118,6 +118,8 @@ int ix_fleet_launch(struct ix_fleet *fleet, const char *group, const struct ix_s
                     uint64_t ticket, struct ix_error *err);
 int ix_fleet_stop(struct ix_fleet *fleet, const char *group, uint64_t drain_ns, uint64_t ticket,
                   struct ix_error *err);
+/* For a group that was stopped before it came into this fleet: its devices show it. */
+int ix_fleet_stop_again(struct ix_fleet *fleet, const char *group, struct ix_error *err);
 int ix_fleet_dropout(struct ix_fleet *fleet, const char *group, const struct ix_dropout_config *dropout,
                      uint64_t ticket, struct ix_error *err);
 int ix_fleet_dropout_cancel(struct ix_fleet *fleet, uint64_t id, uint64_t ticket, struct ix_error *err);

@@ -220,11 +220,12 @@ static void on_order_kept(struct wait *w, int code, json_t *unused, const char *
         ix_service_answer(w, json_incref(w->body));
 }
 
-/* The desired state, once workers have the order: the last one holds, whichever is answered first. */
-static void note_order(struct ix_service *service, const struct device_ref *ref, bool started)
+/* The desired state. The last order holds, whichever was waited for longest or is answered first: stops are noted as
+ * they are sent, starts once workers have them. */
+static void note_order(const struct wait *w, const struct device_ref *ref, bool started)
 {
-    ix_service_group_order(ref->group, ref->index, started);
-    if (service->store)
+    struct ix_service *service = w->service;
+    if (ix_service_group_order(ref->group, ref->index, started, w->order) && service->store)
         ix_store_put_order(service->store, ref->group->id, (int64_t)ref->index, started);
 }
 
@@ -236,6 +237,14 @@ static void answer_kept(struct wait *w, json_t *view)
     ix_service_keep(w, on_order_kept);
 }
 
+/* An order that came later, to the device or to its group, is the other way round. */
+static bool is_overtaken(const struct wait *w, const struct device_ref *ref, bool started)
+{
+    uint64_t number;
+    bool is_started = ix_service_is_started(ref->group, ref->index, &number);
+    return (number > w->order && is_started != started) || (started && ref->group->stop_order > w->order);
+}
+
 static void look_whether_connected(struct ix_wheel_entry *entry, uint64_t now_ns)
 {
     struct wait *w = (struct wait *)((char *)entry - offsetof(struct wait, timer));
@@ -245,8 +254,9 @@ static void look_whether_connected(struct ix_wheel_entry *entry, uint64_t now_ns
     const struct ix_device_row *row = ix_fleet_row(w->service->fleet, w->group, w->index, NULL);
     bool connected = row && row->status == IX_D_RUNNING && row->link == IX_L_CONNECTED;
     bool failed = row && row->status == IX_D_ERROR && row->launch_sequence >= (uint64_t)w->number;
-    bool stopped =
-        row && (row->status == IX_D_STOPPED || row->status == IX_D_STOPPING); /* by somebody else */
+    bool began = row && row->started_ns != w->began_ns; /* workers may still be at the order */
+    bool stopped = (began || is_overtaken(w, &ref, true)) && row &&
+                   (row->status == IX_D_STOPPED || row->status == IX_D_STOPPING);
     if (!connected && !failed && !stopped && now_ns < w->until_ns) {
         ix_wheel_add(w->service->loop->wheel, &w->timer, now_ns + LOOK_NS);
         return;
@@ -273,7 +283,7 @@ static void on_start_ordered(struct wait *w, int code, json_t *result, const cha
     }
     if (!still_there(w, &ref))
         return;
-    note_order(w->service, &ref, true);
+    note_order(w, &ref, true);
     w->then = NULL;
     w->timer.fire = look_whether_connected;
     ix_wheel_add(w->service->loop->wheel, &w->timer, ix_clock_now(&w->service->loop->clock) + LOOK_NS);
@@ -290,8 +300,12 @@ static void on_device_placed(struct wait *w, int code, json_t *unused, const cha
     }
     if (!still_there(w, &ref))
         return;
+    if (is_overtaken(w, &ref, true)) {
+        answer_kept(w, ix_service_view_device(w->service, &ref));
+        return;
+    }
     if (code < 0) { /* as a broker that is down: the device goes on trying */
-        note_order(w->service, &ref, true);
+        note_order(w, &ref, true);
         ix_service_group_trouble(w->service, ref.group, message);
         answer_kept(w, ix_service_view_device(w->service, &ref));
         return;
@@ -299,6 +313,7 @@ static void on_device_placed(struct wait *w, int code, json_t *unused, const cha
     ix_service_expect(w, on_start_ordered);
     const struct ix_device_row *row = ix_fleet_row(w->service->fleet, w->group, w->index, NULL);
     w->number = row ? (double)row->launch_sequence + (row->status == IX_D_ERROR) : 0;
+    w->began_ns = row ? row->started_ns : 0;
     if (ix_fleet_device_order(w->service->fleet, w->group, w->index, true, w->ticket, &err) < 0)
         ix_service_refuse_text(w, ix_service_kind(err.code), err.text);
 }
@@ -310,6 +325,7 @@ void ix_service_device_start(struct ix_service *service, const char *id, ix_serv
     if (!w || !need_device(w, id, &ref))
         return;
     w->until_ns = ix_clock_now(&service->loop->clock) + CONNECT_NS;
+    w->order = ++service->last_order;
     ix_service_place(w, ref.group, PATIENCE_NS, on_device_placed);
 }
 
@@ -322,13 +338,15 @@ static void look_whether_stopped(struct ix_wheel_entry *entry, uint64_t now_ns)
     if (!still_there(w, &ref))
         return;
     const struct ix_device_row *row = ix_fleet_row(w->service->fleet, w->group, w->index, NULL);
+    bool overtaken = is_overtaken(w, &ref, false);
     if (row && row->status != IX_D_STOPPED && row->status != IX_D_CREATED && row->status != IX_D_ERROR &&
-        now_ns < w->until_ns) {
+        !overtaken && now_ns < w->until_ns) {
         ix_wheel_add(w->service->loop->wheel, &w->timer, now_ns + LOOK_NS);
         return;
     }
     json_t *view = ix_service_view_device(w->service, &ref);
-    json_object_set_new(view, "status", json_string("stopped"));
+    if (!overtaken)
+        json_object_set_new(view, "status", json_string("stopped"));
     answer_kept(w, view);
 }
 
@@ -342,9 +360,6 @@ static void on_stop_ordered(struct wait *w, int code, json_t *result, const char
     }
     if (!still_there(w, &ref))
         return;
-    note_order(w->service, &ref, false);
-    if (!ix_service_is_wanted(ref.group))
-        ix_service_group_calm(w->service, ref.group);
     uint64_t now = ix_clock_now(&w->service->loop->clock);
     w->then = NULL;
     w->until_ns = now + STOP_NS;
@@ -359,13 +374,19 @@ void ix_service_device_stop(struct ix_service *service, const char *id, ix_servi
     struct ix_error err;
     if (!w || !need_device(w, id, &ref))
         return;
-    if (!ref.group->at_work) {
-        on_stop_ordered(w, 0, NULL, "");
-        return;
+    w->order = ++service->last_order;
+    if (ref.group->at_work) {
+        ix_service_expect(w, on_stop_ordered);
+        if (ix_fleet_device_order(service->fleet, w->group, w->index, false, w->ticket, &err) < 0) {
+            ix_service_refuse_text(w, ix_service_kind(err.code), err.text);
+            return;
+        }
     }
-    ix_service_expect(w, on_stop_ordered);
-    if (ix_fleet_device_order(service->fleet, w->group, w->index, false, w->ticket, &err) < 0)
-        ix_service_refuse_text(w, ix_service_kind(err.code), err.text);
+    note_order(w, &ref, false);
+    if (!ix_service_is_wanted(ref.group))
+        ix_service_group_calm(service, ref.group);
+    if (!ref.group->at_work)
+        on_stop_ordered(w, 0, NULL, "");
 }
 
 /* ---- deleting ---- */

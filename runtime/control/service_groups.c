@@ -106,15 +106,32 @@ static size_t order_place(const struct service_group *g, uint64_t index)
     return low;
 }
 
-void ix_service_group_order(struct service_group *g, uint64_t index, bool started)
+static const struct order *order_of(const struct service_group *g, uint64_t index)
 {
     size_t place = order_place(g, index);
-    if (place == g->order_count || g->orders[place].index != index) {
+    return place < g->order_count && g->orders[place].index == index ? &g->orders[place] : NULL;
+}
+
+bool ix_service_is_started(const struct service_group *g, uint64_t index, uint64_t *number)
+{
+    const struct order *own = order_of(g, index);
+    *number = own ? own->number : g->state_order;
+    return own ? own->started : g->state == IX_STORE_STARTED;
+}
+
+bool ix_service_group_order(struct service_group *g, uint64_t index, bool started, uint64_t number)
+{
+    size_t place = order_place(g, index);
+    const struct order *own = order_of(g, index);
+    if (ix_service_is_gone(g, index) || number < g->state_order || (own && number < own->number))
+        return false;
+    if (!own) {
         g->orders = ix_realloc(g->orders, (g->order_count + 1) * sizeof *g->orders);
         memmove(&g->orders[place + 1], &g->orders[place], (g->order_count - place) * sizeof *g->orders);
         g->order_count++;
     }
-    g->orders[place] = (struct order){(uint32_t)index, started};
+    g->orders[place] = (struct order){(uint32_t)index, started, number};
+    return true;
 }
 
 void ix_service_group_gone(struct ix_service *service, struct service_group *g, uint64_t index)
@@ -140,12 +157,11 @@ void ix_service_group_gone(struct ix_service *service, struct service_group *g, 
 
 enum ix_device_status ix_service_rest_status(const struct service_group *g, uint64_t index)
 {
-    size_t place = order_place(g, index);
-    bool is_ordered = place < g->order_count && g->orders[place].index == index;
-    bool starts = is_ordered ? g->orders[place].started : g->state == IX_STORE_STARTED;
+    const struct order *own = order_of(g, index);
+    bool starts = own ? own->started : g->state == IX_STORE_STARTED;
     if (starts && g->trouble)
         return IX_D_ERROR;
-    bool stopped = is_ordered ? !g->orders[place].started : g->state == IX_STORE_STOPPED;
+    bool stopped = own ? !own->started : g->state == IX_STORE_STOPPED;
     return stopped ? IX_D_STOPPED : IX_D_CREATED;
 }
 

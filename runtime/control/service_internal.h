@@ -56,6 +56,7 @@ struct operation { /* the last one of a group, for its progress */
 struct order { /* a device that was started or stopped by itself since its group was */
     uint32_t index;
     bool started;
+    uint64_t number; /* of the request, as they came; 0: from before this start of the service */
 };
 
 struct service_group {
@@ -86,7 +87,9 @@ struct service_group {
         trouble; /* why what is to run does not, until it does; it is tried again. NULL: none. Never while at_work */
     struct ix_wheel_entry again;
     uint64_t again_pause_ns;
-    uint32_t stops;      /* orders to stop so far: a start that waits meanwhile is void */
+    uint64_t state_order; /* number of the request that `state` is of */
+    uint64_t
+        stop_order; /* … of the last one to stop it: starts from before, also of devices, that still wait are void */
     uint64_t model_hash; /* that it works with */
     struct operation operation;
     struct ix_service_past *past; /* service_history.c; NULL until it is at work */
@@ -117,11 +120,13 @@ struct wait {
     void (*then)(struct wait *w, int code, json_t *result, const char *message);
     char *group; /* by id: it may be gone when the answer comes */
     uint64_t index;
+    uint64_t order;            /* number of one to start or stop: the last one holds */
     json_t *body;              /* what the steps keep */
     struct model_entry *model; /* … the model that is being written */
     double number;
     struct ix_wheel_entry timer;
     uint64_t until_ns;
+    uint64_t began_ns; /* when the device to start had been started last */
 };
 
 struct ix_service_listener {
@@ -184,6 +189,7 @@ struct ix_service {
     struct wait *waits;
     size_t wait_count;
     uint64_t last_ticket;
+    uint64_t last_order;
 
     struct ix_snapshot now;
     struct ix_wheel_entry tick, feed_tick;
@@ -272,7 +278,10 @@ void ix_service_groups_free(struct ix_service *service);
 void ix_service_group_joined(struct ix_service *service, struct service_group *g, const char *name,
                              int64_t created_ms);
 void ix_service_group_gone(struct ix_service *service, struct service_group *g, uint64_t index);
-void ix_service_group_order(struct service_group *g, uint64_t index, bool started);
+/* Notes what a device is to do. False: it is gone, or a later order is noted already. */
+bool ix_service_group_order(struct service_group *g, uint64_t index, bool started, uint64_t number);
+/* The order that holds for a device: its own or its group's, and that one's number. */
+bool ix_service_is_started(const struct service_group *g, uint64_t index, uint64_t *number);
 bool ix_service_is_gone(const struct service_group *g, uint64_t index);
 static inline uint64_t ix_service_alive(const struct service_group *g)
 {

@@ -34,6 +34,8 @@ void ix_service_keep_state(struct ix_service *service, const struct service_grou
     char *launch = g->launch ? json_dumps(g->launch, JSON_COMPACT) : NULL;
     if (service->store)
         ix_store_put_state(service->store, g->id, g->state, launch);
+    for (size_t i = 0; service->store && i < g->order_count; i++) /* it voids all that were kept before */
+        ix_store_put_order(service->store, g->id, g->orders[i].index, g->orders[i].started);
     free(launch);
 }
 
@@ -94,7 +96,7 @@ static void on_order(void *context, const char *group, int64_t index, bool start
 {
     struct service_group *g = ix_service_find_group(context, group);
     if (g)
-        ix_service_group_order(g, (uint64_t)index, started);
+        ix_service_group_order(g, (uint64_t)index, started, 0);
 }
 
 static void nothing_of_meta(void *context, const char *key, const char *value)

@@ -109,6 +109,17 @@ static void make_room(struct ix_service *service, const struct service_group *wa
             g->at_work = false;
 }
 
+/* Workers know devices as never started; those that were stopped before are so again. */
+static void stop_again(struct ix_service *service, const struct service_group *g)
+{
+    struct ix_error err;
+    if (g->state == IX_STORE_STOPPED)
+        ix_fleet_stop_again(service->fleet, g->id, &err);
+    for (size_t i = 0; i < g->order_count && g->state == IX_STORE_CREATED; i++)
+        if (!g->orders[i].started)
+            ix_fleet_device_order(service->fleet, g->id, g->orders[i].index, false, 0, &err);
+}
+
 static int create(struct ix_service *service, struct service_group *g, struct placing *p,
                   struct ix_error *err)
 {
@@ -147,6 +158,7 @@ static int create(struct ix_service *service, struct service_group *g, struct pl
     if (code == 0) {
         g->at_work = true;
         g->model_hash = p->model_hash;
+        stop_again(service, g);
     }
     free(names);
     ix_sources_deinit(&sources);

@@ -208,13 +208,28 @@ static void on_start_kept(struct wait *w, int code, json_t *unused, const char *
         ix_service_answer(w, view_after(w->service, g, "stopped", "devicesStopped", (json_int_t)w->number));
 }
 
-/* From now on it is the desired state. */
+/* Later ones to single devices hold on. */
+static void void_orders(struct service_group *g, uint64_t number)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < g->order_count; i++)
+        if (g->orders[i].number > number)
+            g->orders[kept++] = g->orders[i];
+    g->order_count = kept;
+}
+
+/* From now on it is the desired state, unless a later one is already. */
 static void note_state(struct wait *w, struct service_group *g)
 {
     struct ix_service *service = w->service;
     bool starts = json_object_get(w->body, "strategy") != NULL;
+    if (w->order < g->state_order) {
+        ix_service_keep(w, on_start_kept);
+        return;
+    }
     g->state = starts ? IX_STORE_STARTED : IX_STORE_STOPPED;
-    g->order_count = 0;
+    g->state_order = w->order;
+    void_orders(g, w->order);
     if (starts) {
         json_decref(g->launch);
         g->launch = json_incref(w->body);
@@ -233,7 +248,7 @@ static void on_ordered(struct wait *w, int code, json_t *result, const char *mes
     struct service_group *g = ix_service_find_group(w->service, w->group);
     w->number = (double)json_integer_value(json_object_get(result, "devices"));
     json_decref(result);
-    if (code < 0 || !g)
+    if (code < 0 || !g || g->leaving)
         ix_service_refuse_text(w, code < 0 ? ix_service_kind(code) : IX_FAILURE_UNKNOWN,
                                code < 0 ? message : "the group was deleted meanwhile");
     else
@@ -246,7 +261,7 @@ static void on_placed(struct wait *w, int code, json_t *unused, const char *mess
     struct ix_service *service = w->service;
     struct service_group *g = ix_service_find_group(service, w->group);
     struct ix_error err;
-    if (g && (uint32_t)w->index != g->stops)
+    if (g && w->order < g->stop_order)
         code = -ECANCELED, message = "the group was stopped before its start was done";
     if (g && code == -EHOSTUNREACH) { /* as a broker that is down: the devices go on trying */
         w->number = (double)ix_service_alive(g);
@@ -264,6 +279,11 @@ static void on_placed(struct wait *w, int code, json_t *unused, const char *mess
     if (ix_fleet_launch(service->fleet, g->id, &spec, w->ticket, &err) < 0) {
         g->operation.kind = OPERATION_NONE;
         ix_service_refuse_text(w, ix_service_kind(err.code), err.text);
+    } else { /* it waited: what devices were told since holds */
+        for (size_t i = 0; i < g->order_count; i++)
+            if (g->orders[i].number > w->order)
+                ix_fleet_device_order(service->fleet, g->id, g->orders[i].index, g->orders[i].started, 0,
+                                      &err);
     }
     ix_service_strategy_deinit(&spec);
 }
@@ -294,7 +314,7 @@ void ix_service_group_start(struct ix_service *service, const char *id, const js
     }
     w->body = launch;
     w->group = ix_strdup(g->id);
-    w->index = g->stops;
+    w->order = ++service->last_order;
     ix_service_place(w, g, PATIENCE_NS, on_placed);
 }
 
@@ -314,7 +334,7 @@ void ix_service_group_stop(struct ix_service *service, const char *id, ix_servic
     struct ix_error err;
     struct ix_totals now;
     w->group = ix_strdup(g->id);
-    g->stops++;
+    w->order = g->stop_order = ++service->last_order;
     ix_service_group_counts(service, g, &now);
     if (!g->at_work) {
         json_int_t waited = g->trouble ? (json_int_t)now.by_status[IX_D_ERROR] : 0;

@@ -1,6 +1,8 @@
 """A broker whose name can't be looked up is like one that is down: devices are in error and say why, and run as soon as
 the name is known. A library before libc's answers for one name, as a file beside it says."""
 
+import http.client
+import json
 import os
 import subprocess
 
@@ -79,6 +81,37 @@ def killed(service):
 def make(service, broker, count=3, name="g"):
     body = {"modelId": "temperature-sensor-v1", "count": count, "groupId": name, "overrideConnection": elsewhere(broker)}
     assert service.post("/api/v1/groups", body).status_code == 201
+
+
+class Waiting:
+    """A POST that has arrived when this returns, and is answered some time later."""
+
+    def __init__(self, service, path):
+        self.connection = http.client.HTTPConnection(service.host, service.port, timeout=40)
+        self.connection.request("POST", path)
+        for _ in range(5):  # turns of the service's loop
+            assert service.get("/ready").status_code == 200
+
+    def answer(self):
+        """Status and body."""
+        answer = self.connection.getresponse()
+        body = json.loads(answer.read())
+        self.connection.close()
+        return answer.status, body
+
+
+def add(service, broker, name):
+    body = {"modelId": "temperature-sensor-v1", "deviceId": name, "overrideConnection": elsewhere(broker)}
+    assert service.post("/api/v1/devices", body).status_code == 201
+
+
+def device(service, name):
+    return service.get(f"/api/v1/devices/{name}").json()["status"]
+
+
+def known(names):
+    (names / "known").touch()
+    (names / "slow").unlink()
 
 
 def test_a_group_waits_for_the_name(start_service, broker, names):
@@ -168,3 +201,54 @@ def test_the_name_of_the_command_line(start_service, broker, names):
     (names / "known").touch()
     for name in ("a", "b"):
         wait_until(lambda name=name: group(service, name)["byStatus"]["running"] == 2, 60, "the group to run")
+
+
+def test_the_last_order_to_a_device_holds(start_service, broker, names):
+    """Starts that wait for the name do not overtake what is ordered meanwhile."""
+    (names / "slow").touch()
+    service = start_service()
+    for name in ("stopped", "deleted", "again", "other"):
+        add(service, broker, name)
+    waiting = {name: Waiting(service, f"/api/v1/devices/{name}/start") for name in ("stopped", "deleted", "again")}
+    assert service.post("/api/v1/devices/again/stop").json()["status"] == "stopped"
+    second = Waiting(service, "/api/v1/devices/again/start")
+    assert service.post("/api/v1/devices/stopped/stop").json()["status"] == "stopped"
+    assert service.delete("/api/v1/devices/deleted").status_code == 204
+    assert device(service, "stopped") == "stopped"
+    known(names)
+    assert second.answer()[1]["status"] == "running"
+    code, body = waiting["stopped"].answer()
+    assert (code, body["status"]) == (200, "stopped")
+    assert waiting["again"].answer()[0] == 200
+    assert waiting["deleted"].answer()[0] == 404
+    assert service.post("/api/v1/devices/other/start").json()["status"] == "running"
+    assert (device(service, "stopped"), device(service, "again")) == ("stopped", "running")
+    assert service.get("/api/v1/devices/stopped/metrics").json()["connectionCount"] == 0
+    for name in ("stopped", "again") * 2:
+        assert service.post(f"/api/v1/devices/{name}/start").json()["status"] == "running"
+        assert service.post(f"/api/v1/devices/{name}/stop").json()["status"] == "stopped"
+
+
+def test_the_last_order_holds_between_groups_and_devices(start_service, broker, names):
+    (names / "slow").touch()
+    service = start_service()
+    make(service, broker)
+    make(service, broker, name="h")
+    group_start = Waiting(service, "/api/v1/groups/g/start")
+    assert service.post("/api/v1/devices/g-1/stop").json()["status"] == "stopped"
+    device_start = Waiting(service, "/api/v1/devices/h-1/start")
+    assert service.post("/api/v1/groups/h/stop").status_code == 200
+    known(names)
+    assert group_start.answer()[0] == 200
+    assert device_start.answer()[1]["status"] == "stopped"
+    wait_until(lambda: group(service)["byStatus"]["running"] == 2, 60, "the others to run")
+    assert device(service, "g-1") == "stopped"
+    assert service.post("/api/v1/devices/h-0/start").json()["status"] == "running"
+    assert service.get("/api/v1/devices/h-1/metrics").json()["connectionCount"] == 0
+    wait_until(lambda: group(service, "h")["byStatus"]["stopped"] == 2, 20, "the states of the group")
+    killed(service)
+    again = start_service()
+    wait_until(lambda: group(again)["byStatus"]["running"] == 2, 60, "the others to run again")
+    wait_until(lambda: device(again, "h-0") == "running", 60, "the device to run again")
+    assert (device(again, "g-1"), device(again, "h-1")) == ("stopped", "stopped")
+    assert group(again)["byStatus"]["stopped"] == 1

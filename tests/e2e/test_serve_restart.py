@@ -110,6 +110,31 @@ def test_a_stop_overtakes_a_start_that_waits(start_service):
         assert second.get("/api/v1/devices/late").json()["status"] == "stopped"
 
 
+def test_what_was_stopped_is_stopped_after_a_restart(start_service):
+    """Also once one device of the group runs: workers have the group anew then, in which nothing ever ran."""
+    first = start_service()
+    for name in ("g", "h"):
+        body = {"modelId": "temperature-sensor-v1", "count": 4, "groupId": name}
+        assert first.post("/api/v1/groups", body).status_code == 201
+    assert first.post("/api/v1/groups/g/start").status_code == 200
+    wait_until(lambda: running(first, "g") == 4, 30, "the group to run")
+    assert first.post("/api/v1/groups/g/stop").status_code == 200
+    assert first.post("/api/v1/devices/h-2/start").json()["status"] == "running"
+    assert first.post("/api/v1/devices/h-2/stop").json()["status"] == "stopped"
+    killed(first)
+
+    second = start_service()
+    for name, created in (("g", 0), ("h", 2)):
+        assert second.post(f"/api/v1/devices/{name}-1/start").json()["status"] == "running"
+        counts = {"running": 1, "stopped": 3 - created, "created": created}
+        wait_until(lambda: {k: n for k, n in second.get(f"/api/v1/groups/{name}").json()["byStatus"].items() if n} ==
+                   {k: n for k, n in counts.items() if n}, 20, "the states of the group")
+        assert second.get(f"/api/v1/devices/{name}-2").json()["status"] == "stopped"
+        for status, count in counts.items():
+            found = second.get(f"/api/v1/devices?groupId={name}&status={status}").json()
+            assert (found["total"], len(found["items"])) == (count, count), status
+
+
 def test_single_devices_leave_nothing_behind(start_service, tmp_path):
     service = start_service()
     for number in range(3):
