@@ -90,17 +90,14 @@ void ix_plan_note_tick(struct ix_run *run, const struct ix_point *point)
             plan->connected_after[i] = point->t;
 }
 
-bool ix_plan_note_abort(struct ix_run *run, size_t place)
+void ix_plan_note_abort(struct ix_run *run, size_t place)
 {
     size_t count;
     const struct ix_threshold *t = &ix_thresholds_list(run->result.thresholds, &count)[place];
-    if (strncmp(t->metric, "delivery.", 9) == 0)
-        return false;
     ix_plan_note(run->config.plan,
                  "threshold %s \"%s\" asks to abort, and fails %.0f s after the beginning (%s): the run ends "
                  "there, and so does the plan",
                  t->metric, t->text, run->result.seconds, t->reason);
-    return true;
 }
 
 /* ---- following ---- */

@@ -227,6 +227,8 @@ static int describe(struct ix_run *run, struct ix_error *err)
         code = ix_thresholds_parse(thresholds, &result->thresholds, err);
     if (code == 0 && thresholds)
         code = ix_thresholds_check_metrics(result->thresholds, json_object_get(about, "metrics"), err);
+    if (code == 0 && run->config.plan)
+        ix_thresholds_hold_aborts(result->thresholds);
     if (code == 0)
         code = set_limits(run, json_object_get(about, "limits"), err);
     json_decref(about);

@@ -93,8 +93,8 @@ void ix_plan_begin(struct ix_run *run);
 void ix_plan_note_launch(struct ix_run *run, const char *group, const struct ix_strategy_spec *strategy);
 void ix_plan_note_http(struct ix_run *run, const char *method, const char *url);
 void ix_plan_note_tick(struct ix_run *run, const struct ix_point *point);
-/* The threshold at `place` failed and asks to abort. False: it judges what a plan knows nothing of. */
-bool ix_plan_note_abort(struct ix_run *run, size_t place);
+/* The threshold at `place` failed and asks to abort. */
+void ix_plan_note_abort(struct ix_run *run, size_t place);
 /* In place of the loop's run: follows the scenario to its end, or as far as it goes. */
 void ix_plan_follow(struct ix_run *run);
 /* In place of summary and reports: the exit code. */

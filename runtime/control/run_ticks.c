@@ -98,8 +98,9 @@ static void point(struct ix_run *run, uint64_t now_ns)
     int failed = ix_thresholds_evaluate(result->thresholds, &run->now, &result->checks, run->start_ns, false);
     if (failed < 0 || run->phase != RUN_RUNNING)
         return;
-    if (!run->config.plan || ix_plan_note_abort(run, (size_t)failed))
-        ix_script_cancel(run->script, "a threshold failed that asks to abort");
+    if (run->config.plan)
+        ix_plan_note_abort(run, (size_t)failed);
+    ix_script_cancel(run->script, "a threshold failed that asks to abort");
 }
 
 static void on_tick(struct ix_wheel_entry *entry, uint64_t now_ns)

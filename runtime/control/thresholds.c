@@ -358,6 +358,16 @@ int ix_thresholds_evaluate(struct ix_thresholds *thresholds, const struct ix_sna
     return abort_at;
 }
 
+void ix_thresholds_hold_aborts(struct ix_thresholds *thresholds)
+{
+    for (size_t i = 0; thresholds && i < thresholds->count; i++) {
+        struct ix_threshold *t = &thresholds->items[i];
+        const struct ix_metric_doc *built_in = ix_metric_find(t->metric);
+        if (thresholds->rules[i].delivery || (built_in && built_in->kind == IX_METRIC_TREND))
+            t->abort_on_fail = false;
+    }
+}
+
 void ix_thresholds_set_result(struct ix_thresholds *thresholds, size_t place, bool evaluated, bool passed,
                               const char *reason)
 {

@@ -50,6 +50,9 @@ int ix_thresholds_check_metrics(const struct ix_thresholds *thresholds, const js
 int ix_thresholds_evaluate(struct ix_thresholds *thresholds, const struct ix_snapshot *snapshot,
                            const struct ix_checks *checks, uint64_t run_start_ns, bool final);
 
+/* Where no broker answers, nobody can tell how long it takes or what it delivers: thresholds on that ask for no abort. */
+void ix_thresholds_hold_aborts(struct ix_thresholds *thresholds);
+
 /* What an evaluation found before, for the threshold at that place (if there is one). */
 void ix_thresholds_set_result(struct ix_thresholds *thresholds, size_t place, bool evaluated, bool passed,
                               const char *reason);
