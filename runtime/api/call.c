@@ -122,7 +122,7 @@ static void add_pair(json_t *query, char *pair, const struct ix_table *table, st
     if (value)
         *value++ = '\0';
     if (!decode(pair, true) || (value && !decode(value, true))) {
-        ix_faults_add(faults, "", "the query has a bad %%-escape, a control character, or is no UTF-8");
+        ix_faults_add(faults, "", "has a query with a bad %%-escape, a control character, or no UTF-8");
         return;
     }
     if (json_object_get(query, pair)) {

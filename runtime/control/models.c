@@ -301,10 +301,10 @@ static char *text_of(const json_t *json, const struct ix_json_source *source)
     return text;
 }
 
-/* `source`: of `json`, if it came from a file. */
+/* `source`: of `json`, if it came from a file. `told` (may be NULL) has the faults, if there are any, in the end. */
 static int compile(const struct ix_models_config *config, const json_t *json,
                    const struct ix_json_source *source, const json_t *connection, const char *shown,
-                   struct ix_found_model *found, struct ix_error *err)
+                   struct ix_faults *told, struct ix_found_model *found, struct ix_error *err)
 {
     json_t *merged = copy_to_change(json);
     if (connection && json_object_size(connection)) {
@@ -328,13 +328,18 @@ static int compile(const struct ix_models_config *config, const json_t *json,
     struct ix_faults faults;
     ix_faults_init(&faults);
     found->model = ix_model_compile(merged, &options, &faults);
-    if (!found->model) {
-        code = ix_faults_fail(&faults, shown, err);
-    } else {
+    if (found->model) {
         found->id = ix_strdup(found->model->id);
         found->text = text_of(merged, source);
+    } else {
+        code = ix_faults_fail(&faults, shown, err);
     }
-    ix_faults_deinit(&faults);
+    if (!found->model && told) {
+        ix_faults_deinit(told);
+        *told = faults;
+    } else {
+        ix_faults_deinit(&faults);
+    }
     json_decref(merged);
     return code;
 }
@@ -345,7 +350,7 @@ int ix_models_find(const struct ix_models_config *config, const json_t *referenc
     memset(found, 0, sizeof *found);
     if (json_is_object(reference)) {
         found->folder = config->scenario_folder ? ix_strdup(config->scenario_folder) : NULL;
-        int code = compile(config, reference, NULL, connection, "model", found, err);
+        int code = compile(config, reference, NULL, connection, "model", NULL, found, err);
         if (code < 0)
             ix_found_model_deinit(found);
         return code;
@@ -361,7 +366,7 @@ int ix_models_find(const struct ix_models_config *config, const json_t *referenc
     struct document d = {0};
     code = parse(config, text, len, found->folder, shown, &d, err);
     if (code == 0)
-        code = compile(config, d.json, &d.source, connection, shown, found, err);
+        code = compile(config, d.json, &d.source, connection, shown, NULL, found, err);
     document_deinit(&d);
     free(text);
     free(shown);
@@ -390,7 +395,7 @@ int ix_models_compile(const struct ix_models_config *config, const char *text, s
     found->folder = folder ? ix_strdup(folder) : NULL;
     d.json = ix_model_read(&text, &len, NULL);
     ix_json_source_init(&d.source, text, len, d.json, &repeated);
-    int code = compile(config, d.json, &d.source, connection, shown, found, err);
+    int code = compile(config, d.json, &d.source, connection, shown, faults, found, err);
     document_deinit(&d);
     ix_faults_deinit(&repeated);
     if (code < 0)

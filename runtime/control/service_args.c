@@ -27,8 +27,6 @@ static int check_connection(struct ix_service *service, const json_t *body, cons
 {
     json_t *connection = json_object_get(body, "overrideConnection");
     const struct model_entry *entry = ix_service_find_model(service, model);
-    struct ix_found_model found;
-    struct ix_error err;
     if (!connection || json_is_null(connection))
         return 0;
     if (!json_is_object(connection))
@@ -42,10 +40,7 @@ static int check_connection(struct ix_service *service, const json_t *body, cons
     if (names_files && entry->folder)
         return ix_service_fail(failure, IX_FAILURE_INVALID, "overrideConnection",
                                "overrideConnection can't name files: give them in the model");
-    if (ix_service_compile(service, entry, connection, &found, &err) < 0)
-        return ix_service_fail(failure, IX_FAILURE_INVALID, "overrideConnection", "%s", err.text);
-    ix_found_model_deinit(&found);
-    return 0;
+    return ix_service_check_overrides(service, entry, connection, failure);
 }
 
 int ix_service_check_model(struct ix_service *service, const json_t *body, struct ix_failure *failure)

@@ -253,6 +253,9 @@ void ix_service_drop_model(struct ix_service *service, struct model_entry *entry
 /* The model of a group, ready for workers, with the group's and the broker's changes. */
 int ix_service_compile(struct ix_service *service, const struct model_entry *entry, const json_t *connection,
                        struct ix_found_model *found, struct ix_error *err);
+/* Whether a request's "overrideConnection" makes a model that can be used; every fault names its field. */
+int ix_service_check_overrides(struct ix_service *service, const struct model_entry *entry,
+                               const json_t *connection, struct ix_failure *failure);
 /* All models of files; `first`: at the start. */
 void ix_service_read_folders(struct ix_service *service, bool first);
 void ix_service_watch_folders(struct ix_service *service);

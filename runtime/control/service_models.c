@@ -31,14 +31,13 @@ static struct ix_models_config config_of(struct ix_service *service, enum layer 
                                      .context = service};
 }
 
-int ix_service_compile(struct ix_service *service, const struct model_entry *entry, const json_t *connection,
-                       struct ix_found_model *found, struct ix_error *err)
+/* What goes to the service's brokers speaks TLS if they do. */
+static int compile(struct ix_service *service, const struct model_entry *entry, const json_t *connection,
+                   struct ix_faults *faults, struct ix_found_model *found, struct ix_error *err)
 {
     struct ix_models_config config = config_of(service, entry->layer);
-    struct ix_faults faults;
     char *shown = ix_asprintf("model \"%s\"", entry->id);
-    ix_faults_init(&faults);
-    int code = ix_models_compile(&config, entry->text, entry->len, entry->folder, shown, connection, &faults,
+    int code = ix_models_compile(&config, entry->text, entry->len, entry->folder, shown, connection, faults,
                                  found, err);
     const char *own = json_string_value(json_object_get(connection, "broker"));
     if (code == 0 && service->brokers.tls && !found->model->connection.tls &&
@@ -46,12 +45,21 @@ int ix_service_compile(struct ix_service *service, const struct model_entry *ent
         json_t *with_tls = connection ? json_copy((json_t *)connection) : json_object();
         json_object_set_new(with_tls, "tls", json_true());
         ix_found_model_deinit(found);
-        code = ix_models_compile(&config, entry->text, entry->len, entry->folder, shown, with_tls, &faults,
+        code = ix_models_compile(&config, entry->text, entry->len, entry->folder, shown, with_tls, faults,
                                  found, err);
         json_decref(with_tls);
     }
-    ix_faults_deinit(&faults);
     free(shown);
+    return code;
+}
+
+int ix_service_compile(struct ix_service *service, const struct model_entry *entry, const json_t *connection,
+                       struct ix_found_model *found, struct ix_error *err)
+{
+    struct ix_faults faults;
+    ix_faults_init(&faults);
+    int code = compile(service, entry, connection, &faults, found, err);
+    ix_faults_deinit(&faults);
     return code;
 }
 
@@ -198,6 +206,44 @@ static void fail_model(struct ix_failure *failure, const struct ix_faults *fault
     ix_service_fail(failure, IX_FAILURE_INVALID, "", "the model has %zu fault%s", faults->errors,
                     faults->errors == 1 ? "" : "s");
     failure->faults = list_of(faults, false);
+}
+
+/* Where the fault is in the body, and not in the model. */
+static void name_overrides(json_t *faults)
+{
+    static const char place[] = "connection";
+    size_t i;
+    json_t *fault;
+    json_array_foreach(faults, i, fault)
+    {
+        const char *path = json_string_value(json_object_get(fault, "path"));
+        if (strncmp(path, place, strlen(place)) == 0)
+            json_object_set_new(fault, "path", json_sprintf("overrideConnection%s", path + strlen(place)));
+    }
+}
+
+int ix_service_check_overrides(struct ix_service *service, const struct model_entry *entry,
+                               const json_t *connection, struct ix_failure *failure)
+{
+    struct ix_found_model found;
+    struct ix_faults faults;
+    struct ix_error err;
+    ix_faults_init(&faults);
+    int code = compile(service, entry, connection, &faults, &found, &err);
+    if (code == 0) {
+        ix_found_model_deinit(&found);
+    } else if (faults.errors == 0) {
+        ix_service_fail(failure, IX_FAILURE_INVALID, "overrideConnection", "%s", err.text);
+    } else {
+        json_t *list = list_of(&faults, false), *first = json_array_get(list, 0);
+        name_overrides(list);
+        ix_service_fail(failure, IX_FAILURE_INVALID, "", "%zu fault%s; the first: %s: %s", faults.errors,
+                        faults.errors == 1 ? "" : "s", json_string_value(json_object_get(first, "path")),
+                        json_string_value(json_object_get(first, "message")));
+        failure->faults = list;
+    }
+    ix_faults_deinit(&faults);
+    return code < 0 ? -1 : 0;
 }
 
 json_t *ix_service_model_check(struct ix_service *service, const char *text, size_t len,

@@ -64,6 +64,14 @@ def test_every_fault_of_a_body_at_once(service):
     problem(service.post("/api/v1/groups", {"modelId": 5, "count": 0, "x": 1}), 400, "modelId", "count", "x")
 
 
+@pytest.mark.parametrize("path", ["/api/v1/groups", "/api/v1/devices"])
+def test_overrides_name_their_fields(service, path):
+    service.post("/api/v1/models", dict(SENSOR, id="overridden"))
+    body = {"modelId": "overridden", "overrideConnection": {"port": 70000, "qos": 7}}
+    problem(service.post(path, dict(body, count=5) if path.endswith("groups") else body), 400,
+            "overrideConnection.port", "overrideConnection.qos")
+
+
 def test_unknown_models_are_named(service):
     assert "nobody" in problem(service.post("/api/v1/groups", {"modelId": "nobody", "count": 5}), 400)["detail"]
     assert "nobody" in problem(service.post("/api/v1/devices", {"modelId": "nobody"}), 400)["detail"]
