@@ -13,6 +13,7 @@
 
 #define MODEL_MAX (16u << 20)
 #define TEXT_MAX  (64u << 20) /* of a model with those of its children */
+#define GIVEN_MAX (4u << 20)  /* of the children of one that was given, as over REST: others wait meanwhile */
 #define FOLDERS   16
 #define IDS_MAX   256
 
@@ -243,36 +244,60 @@ static int given_text(const struct ix_models_config *config, const char *id, cha
     return 0;
 }
 
-/* A gateway's children may name their models by id or path: workers get them in place. */
+/* The model of one reference as {model, bytes}, a new reference; NULL with an error. */
+static json_t *find_child(const struct ix_models_config *config, const char *reference, size_t place,
+                          struct ix_error *err)
+{
+    char *text, *folder, *shown;
+    size_t len;
+    int code = config->find_child ? given_text(config, reference, &text, &len, &folder, &shown, err)
+                                  : find_text(config, reference, &text, &len, &folder, &shown, err);
+    if (code < 0) {
+        ix_error_prefix(err, "children[%zu].model", place);
+        return NULL;
+    }
+    struct document d = {0};
+    json_t *found = NULL;
+    if (parse(config, text, len, folder, shown, &d, err) == 0)
+        found = json_pack("{s:O, s:I}", "model", d.json, "bytes", (json_int_t)len);
+    document_deinit(&d);
+    free(text);
+    free(folder);
+    free(shown);
+    return found;
+}
+
+/* A gateway's children may name their models by id or path: workers get them in place. What several of them name is
+ * read once, and one value in all of them. */
 static int resolve_children(const struct ix_models_config *config, json_t *model, struct ix_error *err)
 {
-    size_t place;
-    json_t *child;
+    size_t place, bytes = 0, most = config->find_child ? GIVEN_MAX : TEXT_MAX;
+    json_t *child, *known = json_object();
+    int code = 0;
     json_array_foreach(json_object_get(model, "children"), place, child)
     {
         const char *reference = json_string_value(json_object_get(child, "model"));
-        char *text, *folder, *shown;
-        size_t len;
         if (!reference)
             continue;
-        int code = config->find_child ? given_text(config, reference, &text, &len, &folder, &shown, err)
-                                      : find_text(config, reference, &text, &len, &folder, &shown, err);
-        if (code < 0) {
-            ix_error_prefix(err, "children[%zu].model", place);
-            return code;
+        const json_t *found = json_object_get(known, reference);
+        if (!found) {
+            json_t *fresh = find_child(config, reference, place, err);
+            code = fresh ? 0 : err->code;
+            json_object_set_new(known, reference, fresh);
+            found = fresh;
         }
-        struct document d = {0};
-        code = parse(config, text, len, folder, shown, &d, err);
-        if (code == 0)
-            json_object_set(child, "model", d.json);
-        document_deinit(&d);
-        free(text);
-        free(folder);
-        free(shown);
+        bytes += (size_t)json_integer_value(json_object_get(found, "bytes"));
+        if (code == 0 && bytes > most)
+            code = ix_fail(err, -EINVAL,
+                           "children[%zu].model: the models of the children take more than %zu MiB together, each "
+                           "counted as often as it is named; name fewer, with larger counts",
+                           place, most >> 20);
         if (code < 0)
-            return code;
+            break;
+        json_object_set(child, "model", json_object_get(found, "model"));
     }
-    return 0;
+    json_decref(known);
+    return code;
 }
 
 /* A copy in which `connection` and the children may change. It shares all other values with the original. */

@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "model/compile.h"
 
+#include <search.h>
 #include <stdlib.h>
 
 #define CHILD_DEPTH 8
@@ -59,9 +60,20 @@ static void check_child_pattern(const struct ix_object *o)
         ix_object_fault(o, "idPattern", "must contain {deviceId}: every gateway has children of its own");
 }
 
+static int compare_addresses(const void *a, const void *b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static void keep(void *value)
+{
+    (void)value;
+}
+
 static void compile_children(struct ix_compiler *c, const struct ix_object *model)
 {
     const json_t *json = ix_object_get(model, "children");
+    void *checked = NULL; /* models that several children have */
 
     if (!json)
         return;
@@ -71,14 +83,18 @@ static void compile_children(struct ix_compiler *c, const struct ix_object *mode
         char *path = ix_compile_item_path("children", i), *inner;
         struct ix_object o = ix_object_check(&c->check, &ix_table_child, json_array_get(json, i), path, 0);
 
+        const json_t *own = ix_object_get(&o, "model");
         inner = ix_object_path(&o, "model");
-        if (json_is_object(ix_object_get(&o, "model")))
-            check_inline_child(c, ix_object_get(&o, "model"), inner);
+        if (json_is_object(own) && !tfind(own, &checked, compare_addresses)) {
+            tsearch(own, &checked, compare_addresses);
+            check_inline_child(c, own, inner);
+        }
         check_child_pattern(&o);
         free(inner);
         free(path);
     }
-    c->model->children = json_deep_copy(json);
+    tdestroy(checked, keep);
+    c->model->children = json_incref((json_t *)json);
 }
 
 static void compile_model(struct ix_compiler *c, const json_t *json)
