@@ -288,10 +288,11 @@ static int resolve_children(const struct ix_models_config *config, json_t *model
         }
         bytes += (size_t)json_integer_value(json_object_get(found, "bytes"));
         if (code == 0 && bytes > most)
-            code = ix_fail(err, -EINVAL,
-                           "children[%zu].model: the models of the children take more than %zu MiB together, each "
-                           "counted as often as it is named; name fewer, with larger counts",
-                           place, most >> 20);
+            code = ix_fail(
+                err, -EINVAL,
+                "children[%zu].model: the models of the children take more than %zu MiB together, each "
+                "counted as often as it is named; name fewer, with larger counts",
+                place, most >> 20);
         if (code < 0)
             break;
         json_object_set(child, "model", json_object_get(found, "model"));

@@ -68,6 +68,26 @@ def test_bodies_are_as_long_as_their_operation_needs(service):
     assert service.delete("/api/v1/groups/long").status_code == 204
 
 
+def test_a_gateway_of_many_children(service):
+    """One that names a model 3,000 times is as good as one that names it once; only together they have a limit."""
+    def gateway(name, child, count):
+        return dict(SENSOR, id=name, type="gateway", commands=[], children=[
+            {"model": child, "count": 1, "idPattern": f"{{deviceId}}-{i}-{{index}}"} for i in range(count)])
+
+    telemetry = [dict(SENSOR["telemetry"][0], name=f"t{i}") for i in range(1000)]
+    for name, values in (("small-child", SENSOR["telemetry"]), ("large-child", telemetry)):
+        assert service.post("/api/v1/models", dict(SENSOR, id=name, telemetry=values)).status_code == 201
+    assert service.post("/api/v1/models", gateway("wide", "small-child", 3000)).status_code == 201
+    refused = problem(service.post("/api/v1/models", gateway("heavy", "large-child", 3000)), 400)
+    assert "4 MiB" in refused["detail"] and "children[" in refused["detail"]
+    missing = gateway("holes", "small-child", 20)
+    missing["children"][7]["model"] = "nobody"
+    assert "children[7].model" in problem(service.post("/api/v1/models", missing), 400)["detail"]
+    service.alive()
+    for name in ("wide", "small-child", "large-child"):
+        assert service.delete(f"/api/v1/models/{name}").status_code == 204
+
+
 def test_large_headers_and_targets(service):
     answer = service.raw(request("GET /health", "X-Long: " + "a" * 20000))
     assert status_of(answer) == 431 and b"application/problem+json" in answer
