@@ -4,7 +4,7 @@
 set -eu
 packages="gcc libc6-dev make pkg-config libluajit-5.1-dev luajit libuv1-dev libmosquitto-dev lua-cjson-dev libjansson-dev
 libsodium-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev libmicrohttpd-dev curl mosquitto prometheus wrk libcmocka-dev lua-unit lua-check clang-format
-python3 python3-pytest python3-paho-mqtt python3-requests python3-jsonschema libfaketime iproute2 ca-certificates"
+python3 python3-pytest python3-paho-mqtt python3-requests python3-jsonschema libfaketime iproute2 ca-certificates openssl"
 # A Node.js from elsewhere will do, and would stand in the way of Debian's.
 command -v npm >/dev/null || packages="$packages nodejs npm"
 [ "${1:-}" = build ] || command -v chromium >/dev/null || packages="$packages chromium"

@@ -168,10 +168,6 @@ static int check_observe(const struct ix_bench_wish *w, struct ix_error *err)
                        "--observe: a payload of %llu bytes has no room for the sequence that observers look "
                        "for: use -s %d or more, or -V 5, where it travels beside the payload",
                        (unsigned long long)w->size, MARKED_SIZE);
-    if (w->tls)
-        return ix_fail(err, -EINVAL,
-                       "--observe with -S: observers do not speak TLS yet; give the broker a "
-                       "plain listener for this, or leave --observe out");
     if (w->user && strchr(w->user, '%'))
         return ix_fail(err, -EINVAL,
                        "--observe with -u %s: observers are no client and have no number; use a user name "
@@ -305,6 +301,7 @@ static int run_scenario(const char *path, struct ix_bench_wish *w, const json_t 
         .late_after_ns = w->late_after,
         .observe_username = w->user,
         .observe_password = w->password,
+        .observe_tls = {w->tls, w->insecure, (char *)w->ca, (char *)w->cert, (char *)w->key},
         .data_dir = w->data_dir,
         .data_limit = w->data_limit_bytes,
         .colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),

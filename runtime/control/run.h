@@ -3,6 +3,7 @@
 #define IX_CONTROL_RUN_H
 
 #include "control/report.h"
+#include "worker/wire.h"
 
 struct ix_plan;
 
@@ -30,6 +31,7 @@ struct ix_run_config {
     size_t observe_count;
     uint64_t observers;                              /* 0: one */
     const char *observe_username, *observe_password; /* of the observers at the broker; NULL: none */
+    struct ix_wire_tls observe_tls;                  /* also if the broker's address asks for it */
     uint64_t late_after_ns;                          /* 0: nothing is late */
     const char *const *limits; /* "NAME=VALUE" of the judgement on itself (control/judge.h) */
     size_t limit_count;

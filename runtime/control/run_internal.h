@@ -133,6 +133,8 @@ struct ix_observe {
  * accounted for. Copies the spec. */
 int ix_run_observe(struct ix_run *run, const struct ix_observe *spec, uint64_t ticket,
                    void (*opened)(struct ix_run *run, int code, const char *message), struct ix_error *err);
+/* How observers connect to the run's broker; its texts are the config's. */
+struct ix_wire_tls ix_run_observer_tls(const struct ix_run *run);
 /* Opens what the command line asks for, if it does, then(run). A failure ends the run. */
 void ix_run_observe_first(struct ix_run *run, void (*then)(struct ix_run *run));
 bool ix_run_ledger_is_observer(const struct ix_run *run, uint32_t worker);

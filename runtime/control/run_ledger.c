@@ -59,6 +59,7 @@ static void send_account(struct ix_run_ledger *l, size_t place)
                                  .field = l->spec.field,
                                  .username = l->spec.username,
                                  .password = l->spec.password,
+                                 .tls = ix_run_observer_tls(run),
                                  .topics = topics,
                                  .topic_count = l->spec.topic_count,
                                  .targets = run->brokers.targets,

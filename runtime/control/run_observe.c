@@ -13,6 +13,13 @@ static int start_observer(struct ix_run *run, struct ix_error *err)
     return code;
 }
 
+struct ix_wire_tls ix_run_observer_tls(const struct ix_run *run)
+{
+    struct ix_wire_tls tls = run->config.observe_tls;
+    tls.is_on = tls.is_on || run->brokers.tls;
+    return tls;
+}
+
 int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, uint64_t limit, const char *username,
                      const char *password, uint64_t ticket, struct ix_error *err)
 {
@@ -34,6 +41,8 @@ int ix_run_subscribe(struct ix_run *run, const char *topic, int qos, uint64_t li
     ix_pack_u8(&s->request, (uint8_t)qos);
     ix_pack_str(&s->request, username);
     ix_pack_str(&s->request, password);
+    struct ix_wire_tls tls = ix_run_observer_tls(run);
+    ix_wire_tls_pack(&tls, &s->request);
     ix_pack_u32(&s->request, (uint32_t)run->brokers.target_count);
     for (size_t i = 0; i < run->brokers.target_count; i++)
         ix_target_pack(&run->brokers.targets[i], &s->request);

@@ -50,6 +50,7 @@ struct observed { /* one subscription */
     struct ix_connection_spec spec;
     char *username;
     char *password;
+    struct ix_wire_tls tls; /* owns the files that `spec` names */
     int qos;
     struct ix_wheel_entry deadline;
     char problem[192]; /* the last reason why it isn't ready */
@@ -123,9 +124,12 @@ static void on_deadline(struct ix_wheel_entry *entry, uint64_t now_ns)
 {
     (void)now_ns;
     struct observed *o = (struct observed *)((char *)entry - offsetof(struct observed, deadline));
-    char text[384];
-    snprintf(text, sizeof text, "subscription to \"%s\" was not accepted within 10 s: %s", o->topics[0],
-             o->problem[0] ? o->problem : "the broker did not answer");
+    char text[512];
+    snprintf(text, sizeof text, "subscription to \"%s\" was not accepted within 10 s: %s%s", o->topics[0],
+             o->problem[0] ? o->problem : "the broker did not answer",
+             o->tls.is_on
+                 ? ""
+                 : " (observers speak TLS if the run's broker is given as mqtts://HOST:PORT, bench: -S)");
     answer(o, -ETIMEDOUT, text);
 }
 
@@ -368,6 +372,7 @@ static void free_observed(struct observed *o)
     free(o->topics);
     free(o->username);
     free(o->password);
+    ix_wire_tls_deinit(&o->tls);
     free(o);
 }
 
@@ -382,6 +387,22 @@ void ix_observer_free(struct ix_observer *observer)
     }
     ix_wheel_cancel(observer->loop->wheel, &observer->look);
     free(observer);
+}
+
+static char *copy(const char *text)
+{
+    return text ? ix_strdup(text) : NULL;
+}
+
+static void copy_tls(struct observed *o, const struct ix_wire_tls *tls)
+{
+    o->tls = (struct ix_wire_tls){tls->is_on, tls->insecure, copy(tls->ca_file), copy(tls->cert_file),
+                                  copy(tls->key_file)};
+    o->spec.tls = tls->is_on;
+    o->spec.insecure = tls->insecure;
+    o->spec.ca_file = o->tls.ca_file;
+    o->spec.cert_file = o->tls.cert_file;
+    o->spec.key_file = o->tls.key_file;
 }
 
 void ix_observer_subscribe(struct ix_observer *observer, const struct ix_observer_subscription *s)
@@ -404,6 +425,7 @@ void ix_observer_subscribe(struct ix_observer *observer, const struct ix_observe
         .max_inflight = 20,
         .receive_maximum = UINT16_MAX, /* the broker's window must not be what we measure */
     };
+    copy_tls(o, s->tls);
     o->username = ix_strdup(s->username);
     o->password = ix_strdup(s->password);
     o->qos = s->qos;

@@ -5,6 +5,7 @@
 
 #include "metrics/segment.h"
 #include "protocol/protocol.h"
+#include "worker/wire.h"
 
 struct ix_observer;
 
@@ -28,6 +29,7 @@ struct ix_observer_subscription {
     bool is_ledger;
     const char *username; /* "" none */
     const char *password;
+    const struct ix_wire_tls *tls;
     const struct ix_target *targets;
     size_t target_count;
 };

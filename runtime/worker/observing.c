@@ -47,6 +47,8 @@ static int subscribe(struct ix_worker *w, struct ix_reader *in, struct ix_error 
     char *topic = ix_read_str(in);
     int qos = ix_read_u8(in);
     char *username = ix_read_str(in), *password = ix_read_str(in);
+    struct ix_wire_tls tls;
+    ix_wire_tls_unpack(&tls, in);
     size_t count = ix_read_u32(in);
     if (in->bad || count > TARGETS_MAX)
         count = 0;
@@ -61,6 +63,7 @@ static int subscribe(struct ix_worker *w, struct ix_reader *in, struct ix_error 
                                            .qos = qos,
                                            .username = username,
                                            .password = password,
+                                           .tls = &tls,
                                            .targets = targets,
                                            .target_count = count,
                                        });
@@ -68,6 +71,7 @@ static int subscribe(struct ix_worker *w, struct ix_reader *in, struct ix_error 
     free(topic);
     free(username);
     free(password);
+    ix_wire_tls_deinit(&tls);
     return 0;
 }
 
@@ -100,6 +104,7 @@ static int account(struct ix_worker *w, struct ix_reader *in, struct ix_error *e
                                                .is_ledger = true,
                                                .username = a.username,
                                                .password = a.password,
+                                               .tls = &a.tls,
                                                .targets = a.targets,
                                                .target_count = a.target_count,
                                            });

@@ -135,6 +135,45 @@ char *ix_texts_join(const char *const *texts, size_t count)
     return text;
 }
 
+static void pack_file(const char *path, struct ix_buf *out)
+{
+    ix_pack_str(out, path ? path : "");
+}
+
+static char *read_file(struct ix_reader *in)
+{
+    char *path = ix_read_str(in);
+    if (path && path[0])
+        return path;
+    free(path);
+    return NULL;
+}
+
+void ix_wire_tls_pack(const struct ix_wire_tls *tls, struct ix_buf *out)
+{
+    ix_pack_u8(out, tls->is_on);
+    ix_pack_u8(out, tls->insecure);
+    pack_file(tls->ca_file, out);
+    pack_file(tls->cert_file, out);
+    pack_file(tls->key_file, out);
+}
+
+void ix_wire_tls_unpack(struct ix_wire_tls *tls, struct ix_reader *in)
+{
+    tls->is_on = ix_read_u8(in);
+    tls->insecure = ix_read_u8(in);
+    tls->ca_file = read_file(in);
+    tls->cert_file = read_file(in);
+    tls->key_file = read_file(in);
+}
+
+void ix_wire_tls_deinit(struct ix_wire_tls *tls)
+{
+    free(tls->ca_file);
+    free(tls->cert_file);
+    free(tls->key_file);
+}
+
 void ix_account_pack(const struct ix_account *a, struct ix_buf *out)
 {
     ix_pack_u64(out, a->ticket);
@@ -145,6 +184,7 @@ void ix_account_pack(const struct ix_account *a, struct ix_buf *out)
     ix_pack_str(out, a->field);
     ix_pack_str(out, a->username);
     ix_pack_str(out, a->password);
+    ix_wire_tls_pack(&a->tls, out);
     ix_texts_pack((const char *const *)a->topics, a->topic_count, out);
     ix_pack_u32(out, (uint32_t)a->target_count);
     for (size_t i = 0; i < a->target_count; i++)
@@ -160,6 +200,7 @@ bool ix_account_unpack(struct ix_account *a, struct ix_reader *in)
     a->field = ix_read_str(in);
     a->username = ix_read_str(in);
     a->password = ix_read_str(in);
+    ix_wire_tls_unpack(&a->tls, in);
     a->topics = ix_texts_unpack(in, &a->topic_count);
     size_t targets = ix_read_u32(in);
     if (in->bad || targets > (size_t)(in->end - in->at) / 12)
@@ -175,6 +216,7 @@ void ix_account_deinit(struct ix_account *a)
     free(a->field);
     free(a->username);
     free(a->password);
+    ix_wire_tls_deinit(&a->tls);
     ix_texts_free(a->topics, a->topic_count);
     free(a->targets);
 }

@@ -14,8 +14,8 @@ enum ix_wire_down {
     IX_DOWN_COMMAND,  /* u64 ticket, str group, u64 index, str name, str json; result: "" */
     IX_DOWN_VALUES,   /* u64 ticket, str group, u64 index; result: {attribute: last value} */
     IX_DOWN_ELIGIBLE, /* u64 ticket, str group, bytes function ("" = all), u64 count; result: a bitmap */
-    /* u64 ticket, u64 id, str topic, u8 qos, str username, str password, u32 count and the targets; observers only. The
-     * result, empty, comes when every broker has accepted it. */
+    /* u64 ticket, u64 id, str topic, u8 qos, str username, str password, ix_wire_tls_pack, u32 count and the targets;
+     * observers only. The result, empty, comes when every broker has accepted it. */
     IX_DOWN_SUBSCRIBE,
     IX_DOWN_UNSUBSCRIBE, /* u64 id; observers only */
     IX_DOWN_ACCOUNT,     /* ix_account_pack: observers only; the result comes as that of SUBSCRIBE */
@@ -64,6 +64,16 @@ struct ix_hello {
     char *allowed_env;   /* names joined by "," */
 };
 
+/* How observers connect. */
+struct ix_wire_tls {
+    uint8_t is_on, insecure;              /* insecure: no check of the broker's certificate */
+    char *ca_file, *cert_file, *key_file; /* NULL: the system's authorities; none */
+};
+void ix_wire_tls_pack(const struct ix_wire_tls *tls, struct ix_buf *out);
+/* Texts are owned by *tls then. */
+void ix_wire_tls_unpack(struct ix_wire_tls *tls, struct ix_reader *in);
+void ix_wire_tls_deinit(struct ix_wire_tls *tls);
+
 /* A subscription whose messages an observer accounts for in the ledger. */
 struct ix_account {
     uint64_t ticket, id;
@@ -72,6 +82,7 @@ struct ix_account {
     uint64_t late_ns;
     char *field;
     char *username, *password; /* "" none */
+    struct ix_wire_tls tls;
     char **topics;
     size_t topic_count;
     struct ix_target *targets;
