@@ -192,8 +192,10 @@ static void put_dropped(const struct ix_result *result, struct ix_buf *reasons)
         return;
     ix_buf_str(reasons, "; the broker says that it dropped ");
     ix_units_put_count(reasons, (uint64_t)dropped);
-    ix_buf_str(reasons, " messages for subscribers that were too slow for its queue (mosquitto: "
-                        "max_queued_messages, max_inflight_messages; 0 is no limit)");
+    ix_buf_str(reasons,
+               " messages for subscribers that were too slow for its queue (mosquitto: "
+               "max_queued_messages, max_inflight_messages; 0 is no limit), but not for whom: if it can't "
+               "have been the observers, judge these messages as lost with --limit overrun.invalid=off");
 }
 
 static void judge_work(struct ix_result *result, struct ix_buf *reasons)
