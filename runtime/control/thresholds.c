@@ -167,7 +167,7 @@ static void doubt(struct ix_threshold *t, const struct ix_rule *rule, const stru
     ix_buf_printf(&out, "%s, but ", t->reason);
     ix_units_put_count(&out, (uint64_t)view.value);
     ix_buf_printf(&out,
-                  " more may be lost: they were in flight when the account was closed; must be %s, and that "
+                  " more may be lost: they were in flight at the end; must be %s, and that "
                   "is not known",
                   rule->bound);
     t->passed = false;
