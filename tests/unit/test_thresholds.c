@@ -123,7 +123,7 @@ static void test_losses_that_are_not_known_pass_no_bound(void **state)
     } cases[] = {
         {"count<=20", true, "count was 7"},
         {"count<20", false,
-         "count was 7, but 13 more may be lost: they were in flight when the account was closed; must be < "
+         "count was 7, but 13 more may be lost: they were in flight at the end; must be < "
          "20, and that "
          "is not known"},
         {"count<5", false, "count was 7, must be < 5"},
