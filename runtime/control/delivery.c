@@ -75,7 +75,8 @@ static struct line line_of(const struct closing *c, uint32_t slot)
     else if (!c->open && !c->facts->settled)
         line.in_flight = above < line.lost ? above : line.lost;
     line.lost -= line.in_flight;
-    line.cut = a.cut < line.lost ? a.cut : line.lost;
+    uint64_t cut = a.cut > line.in_flight ? a.cut - line.in_flight : 0; /* the last ones are in flight */
+    line.cut = cut < line.lost ? cut : line.lost;
     if (c->facts->observers > 1)
         line.reordered = 0;
     return line;
