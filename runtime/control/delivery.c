@@ -75,7 +75,11 @@ static struct line line_of(const struct closing *c, uint32_t slot)
     else if (!c->open && !c->facts->settled)
         line.in_flight = above < line.lost ? above : line.lost;
     line.lost -= line.in_flight;
-    uint64_t cut = a.cut > line.in_flight ? a.cut - line.in_flight : 0; /* the last ones are in flight */
+    /* The last ones of a connection that broke may be those that are in flight. */
+    uint32_t broke = c->ledger->slots[slot].cut;
+    uint64_t last = broke > entry->high ? broke - entry->high : 0;
+    last = last < line.in_flight ? last : line.in_flight;
+    uint64_t cut = a.cut > last ? a.cut - last : 0;
     line.cut = cut < line.lost ? cut : line.lost;
     if (c->facts->observers > 1)
         line.reordered = 0;
