@@ -19,6 +19,8 @@ struct ix_device_api {
     struct writing
         *writings; /* long answers that are being written, a piece of one in each turn of the loop */
     bool writes;
+    struct turn *turns; /* clients that wait for theirs; in order */
+    bool has_turn;
     char *openapi;
     size_t openapi_len;
     char openapi_etag[20];
@@ -50,11 +52,17 @@ struct ix_later {
     const char *identity;
     ix_reshape *reshape;
     uint64_t first, second; /* for reshape */
+    bool takes_turns;       /* the next client's turn comes when the answer is written */
 };
 /* For ix_service_…(…, ix_later_done, ix_later_context(call, &later)): the answer comes with the service's. */
 void *ix_later_context(struct ix_call *call, const struct ix_later *later);
 ix_service_done ix_later_done;
 void ix_later_forget(struct ix_device_api *api); /* the api ends */
+
+/* That part of the groups for the call, when its turn has come; `later` takes turns. */
+void ix_turn_wait(struct ix_call *call, const struct ix_later *later, uint64_t offset, uint64_t limit);
+void ix_turn_over(struct ix_device_api *api);
+void ix_turns_forget(struct ix_device_api *api); /* after its pendings were */
 
 /* The handlers, by resource. */
 ix_operation_handler ix_get_health, ix_get_ready, ix_get_metrics, ix_get_openapi, ix_get_stats,

@@ -4,13 +4,20 @@
 static const struct ix_later created = {.status = 201, .location = "/api/v1/groups/", .identity = "groupId"};
 static const struct ix_later done = {.status = 200};
 static const struct ix_later gone = {.status = 204};
+static const struct ix_later listed = {.status = 200, .takes_turns = true};
+
+#define SHORT_LIST 100
 
 void ix_list_groups(struct ix_call *call)
 {
     struct ix_service *service = ix_api_of(call)->service;
-    uint64_t offset = 0, limit = UINT64_MAX;
-    if (ix_list_window(call, ix_service_group_count(service), &offset, &limit))
+    uint64_t offset = 0, limit = UINT64_MAX, count = ix_service_group_count(service);
+    if (!ix_list_window(call, count, &offset, &limit))
+        return;
+    if (limit <= SHORT_LIST || count <= SHORT_LIST)
         ix_service_groups(service, offset, limit, ix_later_done, ix_later_context(call, &done));
+    else
+        ix_turn_wait(call, &listed, offset, limit);
 }
 
 void ix_create_group(struct ix_call *call)

@@ -31,6 +31,7 @@ struct writing {
     struct ix_device_api *api; /* NULL: the api is gone */
     uint64_t ticket;
     int status;
+    bool takes_turns;
     json_t *json, *items;
     size_t at;
     struct ix_buf text;
@@ -114,32 +115,38 @@ static void write_all(void *context)
     }
     api->writes = false;
     api->writings = w->next;
-    if (write_on(w)) {
+    if (!ix_server_find(api->server, w->ticket) || write_on(w)) { /* it may have gone away */
+        bool is_turn = w->takes_turns;
         answer_written(w);
         free_writing(w);
+        if (is_turn)
+            ix_turn_over(api);
     } else {
         queue(api, w);
     }
     go_on(api);
 }
 
-/* As ix_answer_json, over several turns of the loop if the list is long. */
-static void answer_list(struct ix_device_api *api, struct ix_exchange *x, int status, json_t *json)
+/* As ix_answer_json, over several turns of the loop if the list is long: then true, and the client's turn goes on. */
+static bool answer_list(struct ix_device_api *api, struct ix_exchange *x, const struct ix_later *later,
+                        json_t *json)
 {
     json_t *items = json_is_array(json) ? json : json_object_get(json, "items");
     if (json_array_size(items) <= PIECE) {
-        ix_answer_json(x, status, json);
-        return;
+        ix_answer_json(x, later->status, json);
+        return false;
     }
     struct writing *w = ix_calloc(1, sizeof(*w));
     *w = (struct writing){.api = api,
                           .ticket = ix_exchange_ticket(x),
-                          .status = status,
+                          .status = later->status,
+                          .takes_turns = later->takes_turns,
                           .json = json,
                           .items = json_incref(items)};
     ix_buf_init(&w->text, 256u << 20);
     queue(api, w);
     go_on(api);
+    return true;
 }
 
 static int status_of(enum ix_failure_kind kind)
@@ -246,6 +253,7 @@ void ix_later_done(void *context, const struct ix_failure *failure, json_t *resu
     struct ix_device_api *api = pending->api;
     const struct ix_later *later = &pending->later;
     struct ix_exchange *x = api ? ix_server_find(api->server, pending->ticket) : NULL;
+    bool is_over = true;
     if (x && failure) {
         answer_failure(x, failure);
         json_decref(result);
@@ -258,7 +266,7 @@ void ix_later_done(void *context, const struct ix_failure *failure, json_t *resu
             json_decref(result);
             ix_exchange_answer(x, 204, NULL, NULL, 0);
         } else {
-            answer_list(api, x, later->status, result);
+            is_over = !answer_list(api, x, later, result);
         }
     } else {
         json_decref(result);
@@ -270,6 +278,8 @@ void ix_later_done(void *context, const struct ix_failure *failure, json_t *resu
             api->pending = pending->next;
         if (pending->next)
             pending->next->previous = pending->previous;
+        if (later->takes_turns && is_over)
+            ix_turn_over(api);
     }
     free(pending);
 }
@@ -279,6 +289,7 @@ void ix_later_forget(struct ix_device_api *api)
     for (struct pending *pending = api->pending; pending; pending = pending->next)
         pending->api = NULL;
     api->pending = NULL;
+    ix_turns_forget(api);
     while (api->writings) {
         struct writing *w = api->writings;
         bool is_due = api->writes; /* the first one is: it frees itself then */

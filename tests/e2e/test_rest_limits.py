@@ -298,6 +298,34 @@ def test_many_clients_at_once(service):
     assert not faults, faults[:3]
 
 
+def peak_mib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) // 1024
+
+
+def test_long_lists_for_clients_that_go_away(tmp_path_factory):
+    """Each list takes megabytes until it is handed over: they are made one after the other, for those who still wait."""
+    groups, clients = 1200, 200
+    with serving(tmp_path_factory) as service:
+        assert service.post("/api/v1/models", dict(SENSOR, id="m")).status_code == 201
+        for number in range(groups):
+            body = {"modelId": "m", "count": 1, "groupId": f"g{number}", "idPattern": f"a{number}x" + "{index}"}
+            assert service.post("/api/v1/groups", body).status_code == 201
+        before = peak_mib(service.run.process.pid)
+        for _ in range(clients):
+            with socket.create_connection(("127.0.0.1", service.port)) as client:
+                client.sendall(request("GET /api/v1/groups"))
+        assert len(service.ask("GET", "/api/v1/groups?limit=3").json()) == 3
+        waiting = [threading.Thread(target=service.ask, args=("GET", "/api/v1/groups")) for _ in range(4)]
+        for thread in waiting:
+            thread.start()
+        assert len(service.ask("GET", "/api/v1/groups").json()) == groups
+        for thread in waiting:
+            thread.join()
+        assert peak_mib(service.run.process.pid) - before < 400
+        service.alive()
+
+
 def test_ends_with_clients_connected(tmp_path_factory):
     """SIGTERM with an event stream, an idle connection and half a request open: gone within seconds, without error."""
     with serving(tmp_path_factory) as one:
