@@ -96,6 +96,7 @@ static const struct ix_property operation[] = {
     {"done", "integer", "Devices that are through.", false},
     {"total", "integer", "Devices in all.", false},
     {"status", "string", "running, done or cancelled.", false},
+    {"estimatedDurationMs", "integer", "How long it takes by its strategy, in ms.", false},
     {"startedAt", "time", "When it began.", false},
 };
 

@@ -201,7 +201,7 @@ json_t *ix_service_strategy_preview(struct ix_service *service, const json_t *bo
 /* ---- what changes ----
  * Events, each with its data: `stats` once a second (as ix_service_stats); `state` at most 4 times a second
  * {devices: [{id, groupId, status, connectionState}, … at most 200], more: n}; `progress` {groupId, operation,
- * strategy, done, total, status: running|done|cancelled}; `log` {level, time, message}; `models` and `groups` {id}
+ * strategy, done, total, status: running|done|cancelled, estimatedDurationMs, startedAt}; `log` {level, time, message}; `models` and `groups` {id}
  * when a list changed. `data` is borrowed. A listener may remove itself, or others, inside the call. Device states
  * are compared only while somebody listens. */
 struct ix_service_listener;

@@ -192,7 +192,6 @@ static void compare_states(struct ix_service *service)
 
 static void tell_progress(struct ix_service *service)
 {
-    static const char *const kinds[] = {"", "start", "stop", "dropout"};
     for (struct service_group *g = service->groups; g; g = g->next) {
         struct operation *o = &g->operation;
         if (o->kind == OPERATION_NONE || (o->is_over && o->told == o->done))
@@ -201,14 +200,11 @@ static void tell_progress(struct ix_service *service)
         if (o->told == o->done && !o->is_over)
             continue;
         o->told = o->done;
-        json_t *data = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "groupId", g->id, "operation",
-                                 kinds[o->kind], "strategy", o->strategy, "done", (json_int_t)o->done,
-                                 "total", (json_int_t)o->total, "status",
-                                 o->is_cancelled ? "cancelled"
-                                 : o->is_over    ? "done"
-                                                 : "running");
-        if (!g->hidden)
-            ix_service_tell(service, "progress", data);
+        if (g->hidden)
+            continue;
+        json_t *data = ix_service_view_operation(service, g);
+        json_object_set_new(data, "groupId", json_string(g->id));
+        ix_service_tell(service, "progress", data);
         json_decref(data);
     }
 }

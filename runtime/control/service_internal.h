@@ -364,6 +364,8 @@ void ix_service_strategy_deinit(struct ix_strategy_spec *spec);
 /* ---- views (service_view.c) ---- */
 
 json_t *ix_service_view_group(struct ix_service *service, struct service_group *g);
+/* The last start, stop or dropout of a group, as it is now; null if there was none. */
+json_t *ix_service_view_operation(struct ix_service *service, struct service_group *g);
 json_t *ix_service_view_device(struct ix_service *service, const struct device_ref *ref);
 json_t *ix_service_time(int64_t wall_ms); /* ISO-8601, null for 0 */
 

@@ -13,7 +13,7 @@ json_t *ix_service_time(int64_t wall_ms)
     return json_string(text);
 }
 
-static json_t *operation_of(struct ix_service *service, struct service_group *g)
+json_t *ix_service_view_operation(struct ix_service *service, struct service_group *g)
 {
     static const char *const kinds[] = {"", "start", "stop", "dropout"};
     const struct operation *o = &g->operation;
@@ -44,7 +44,7 @@ json_t *ix_service_view_group(struct ix_service *service, struct service_group *
         "idPattern", g->pattern_text, "createdAt", ix_service_time(g->created_ms), "deviceCount",
         (json_int_t)now.count, "devicesCreated", (json_int_t)now.count, "devicesStarted", started,
         "devicesStopped", (json_int_t)now.by_status[IX_D_STOPPED], "status", states[g->state], "byStatus",
-        counts, "connected", (json_int_t)now.connected, "operation", operation_of(service, g));
+        counts, "connected", (json_int_t)now.connected, "operation", ix_service_view_operation(service, g));
     if (g->launch)
         json_object_set(view, "launch", g->launch);
     if (g->trouble)

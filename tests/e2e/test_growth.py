@@ -1,5 +1,7 @@
 """A run that goes on for long needs no more memory and no more descriptors than a short one."""
 
+import time
+
 from helpers import GROWTH, STEADY, descriptors, memory, wait_until, workers
 from scenes import attribute, model
 
@@ -28,6 +30,11 @@ end }}
 """
 
 
+def fewest(pid):
+    """Descriptors of a process, the fewest of some looks: it may just be reading a file of /proc."""
+    return min(descriptors(pid) for _ in range(20))
+
+
 class Growing:
     """A run that is looked at when its scenario pauses."""
 
@@ -42,11 +49,17 @@ class Growing:
         wait_until(lambda: (self.folder / f"{name}.here").exists() or self.run.code is not None, 150, self.run.describe)
         assert self.run.code is None, self.run.describe()
         own = [self.run.pid, *workers(self.run.pid)]
-        wait_until(lambda: max(map(descriptors, own)) < IDLE, 10, lambda: f"descriptors of {name}: {self.run.describe()}")
-        # The fewest of some looks: a process may just be reading a file of /proc.
-        seen = {pid: (memory(pid), min(descriptors(pid) for _ in range(20))) for pid in own}
+        wait_until(lambda: self.closed(own), 30, lambda: f"descriptors of {name}: {self.run.describe()}")
+        seen = {pid: (memory(pid), fewest(pid)) for pid in own}
         (self.folder / f"{name}.go").touch()
         return seen
+
+    @staticmethod
+    def closed(own):
+        """Whether the connections are closed: devices are stopped once they said goodbye, their sockets go a little later."""
+        before = list(map(fewest, own))
+        time.sleep(0.3)
+        return max(before) < IDLE and before == list(map(fewest, own))
 
     def compare(self, early, late):
         assert early.keys() == late.keys(), f"processes were restarted: {self.run.describe()}"

@@ -69,16 +69,6 @@ function noteStates(list) {
   }
 }
 
-/** The group knows when its operation began. */
-async function markBegin(groupId) {
-  try {
-    const { operation } = await api.group(groupId);
-    if (operation) markOperation({ ...operation, groupId });
-  } catch {
-    // deleted meanwhile
-  }
-}
-
 /** What happened while this page did not listen: the figures that the service kept, operations of groups. */
 async function catchUp(seconds) {
   try {
@@ -129,7 +119,7 @@ const parts = {
       const what = `${p.operation}${p.strategy ? ` (${p.strategy})` : ""}`;
       note("progress", `${p.groupId}: ${what} ${p.status === "running" ? "began" : p.status}, ` +
         `${count(p.done)} of ${count(p.total)}`, { group: p.groupId });
-      if (p.status === "running" || !before || before.status !== "running") markBegin(p.groupId);
+      if (p.status === "running" || !before || before.status !== "running") markOperation(p);
     }
     update({ operations });
   },
