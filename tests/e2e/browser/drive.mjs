@@ -29,6 +29,7 @@ export class Session {
     this.address = address;
     this.faults = [];
     this.forgive = [];
+    this.waiting = "nothing";
   }
 
   async open({ width = 1280, height = 860, colorScheme = "light", reducedMotion = "no-preference" } = {}) {
@@ -48,7 +49,7 @@ export class Session {
       });
     });
     this.page = this.context.pages()[0];
-    this.page.on("console", (m) => m.type() === "error" && this.fault(`console: ${m.text()}`));
+    this.page.on("console", (m) => m.type() === "error" && this.fault(`console: ${m.text()} ${m.location().url}`));
     this.page.on("pageerror", (e) => this.fault(`exception: ${e.stack || e.message}`));
     const host = new URL(this.address).host;
     this.context.on("request", (r) => {
@@ -107,11 +108,12 @@ export class Session {
     check(found.length === 0, `${what}: ${found.join("\n")}`);
   }
 
-  /** How many points of a chart's canvas have that colour (a variable of the style sheet). */
+  /** How many points of a chart's canvas have that colour (a variable of the style sheet); none, if it is not there yet. */
   async painted(title, variable) {
     return this.page.evaluate(([t, v]) => {
       const figure = [...document.querySelectorAll(".chart")].find((f) => f.querySelector("h2").textContent === t);
-      const canvas = figure.querySelector("canvas");
+      const canvas = figure?.querySelector("canvas");
+      if (!canvas?.width || !canvas.height) return 0;
       const probe = document.createElement("canvas").getContext("2d");
       probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(v).trim();
       probe.fillRect(0, 0, 1, 1);
@@ -126,9 +128,16 @@ export class Session {
   }
 
   async untilPainted(title, variable, least) {
+    await this.poll(`"${title}" to show ${variable}`, () => this.painted(title, variable), (n) => n >= least);
+  }
+
+  /** Asks until the answer is good, and returns it. The runner's own limit ends this, and tells the last answer. */
+  async poll(what, question, good) {
     for (;;) {
-      if ((await this.painted(title, variable)) >= least) return;
-      await this.page.waitForTimeout(100); // the runner's own limit ends this
+      const answer = await question();
+      if (good(answer)) return answer;
+      this.waiting = `${what}: ${JSON.stringify(answer)}`;
+      await this.page.waitForTimeout(100);
     }
   }
 
@@ -167,7 +176,7 @@ async function main() {
   const scenarios = { ...(await import("./scenarios.mjs")), ...(await import("./watching.mjs")) };
   const session = new Session(address);
   const limit = setTimeout(() => {
-    console.error(`${name}: not finished after ${process.env.PAGE_LIMIT_S || 150} s`);
+    console.error(`${name}: not finished after ${process.env.PAGE_LIMIT_S || 150} s, waited last for ${session.waiting}`);
     process.exit(2);
   }, 1000 * Number(process.env.PAGE_LIMIT_S || 150));
   try {

@@ -181,7 +181,6 @@ export async function refusals(s) {
   await s.page.keyboard.press("Escape");
   await s.goto("#/devices/nobody");
   await s.page.getByRole("alert").waitFor();
-  await api(s, "DELETE", "/api/v1/groups/taken");
 }
 
 /** Filters, pages, one device with its commands. */
@@ -222,11 +221,10 @@ export async function devices(s) {
   await dialog(s).getByRole("button", { name: "Create" }).click();
   await s.page.getByRole("heading", { level: 1, name: "lonely" }).waitFor();
   await s.page.locator(".badge.created").first().waitFor();
+  s.forgive.push(/status of 404 .*\/lonely/); // the page may ask once more for what is just being deleted
   await s.page.getByRole("button", { name: "Delete" }).click();
   await dialog(s).getByRole("button", { name: "Delete" }).click();
   await s.page.getByRole("heading", { level: 1, name: "Devices" }).waitFor();
-  await api(s, "DELETE", "/api/v1/groups/many");
-  await api(s, "DELETE", "/api/v1/groups/few");
 }
 
 /** Thousands of changes at once stay readable: filtered, held, bounded. */
@@ -258,7 +256,6 @@ export async function events(s) {
   await s.page.getByText(/burst: [\d,]+ devices are stop/).first().waitFor();
   await s.goto("#/groups/burst");
   await s.until(() => /3,000 stopped/.test(document.querySelector(".meter")?.ariaLabel), null, "3,000 stopped devices");
-  await api(s, "DELETE", "/api/v1/groups/burst");
 }
 
 /** Nothing but keys: a group is created, started, looked at; dialogs keep the focus and give it back. */
@@ -327,7 +324,6 @@ export async function keyboard(s) {
   await tabTo(/^Start$/);
   await s.page.keyboard.press("Enter");
   await s.until(() => /4 running/.test(document.querySelector(".meter")?.ariaLabel), null, "4 running devices");
-  await api(s, "DELETE", "/api/v1/groups/keys");
 }
 
 const VIEWS = ["#/overview", "#/groups", "#/groups/shown", "#/devices", "#/devices/shown-1", "#/models",
@@ -360,7 +356,6 @@ export async function phone(s) {
   }
   await s.page.getByRole("link", { name: "Events" }).click();
   await s.page.getByRole("heading", { level: 1, name: "Events" }).waitFor();
-  await api(s, "DELETE", "/api/v1/groups/shown");
 }
 
 /** Dark where the system is, the other one by the switch, kept over a reload; charts in the same colours. */
@@ -385,7 +380,6 @@ export async function colours(s) {
   check(!(await dark()), "the choice is forgotten at a reload");
   await s.page.getByRole("button", { name: "Switch to dark colours" }).click();
   check(await dark(), "the switch to dark does nothing");
-  await api(s, "DELETE", "/api/v1/groups/shown");
 }
 
 /** No fault of accessibility in any view and dialog; in the dark, contrasts are looked at again. */
@@ -419,7 +413,6 @@ export async function accessible(s) {
   };
   await everywhere("light");
   await everywhere("dark", ["color-contrast"]);
-  await api(s, "DELETE", "/api/v1/groups/shown");
 }
 
 /** The service goes away and comes back: no stale figure passes for a live one, and the page recovers by itself. */

@@ -12,21 +12,13 @@ const state = (s, module, name) => s.page.evaluate(async ([m, n]) => {
   return JSON.parse(JSON.stringify((await import(new URL(m, main).href))[n]));
 }, [module, name]);
 
-async function untilState(s, module, name, good, what) {
-  for (;;) {
-    const value = await state(s, module, name);
-    if (good(value)) return value;
-    await s.page.waitForTimeout(100); // the runner's own limit ends this
-  }
-}
+const untilState = (s, module, name, good) => s.poll(`${name} of ${module}`, () => state(s, module, name), good);
 
 async function fleet(s, id, count) {
   await api(s, "POST", "/api/v1/groups", { modelId: "page-sensor", count, groupId: id });
   await api(s, "POST", `/api/v1/groups/${id}/start`, { strategy: "linear", delayMs: 5 });
-  for (;;) {
-    if ((await api(s, "GET", `/api/v1/groups/${id}`)).byStatus.running === count) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  const running = async () => (await api(s, "GET", `/api/v1/groups/${id}`)).byStatus.running;
+  while ((await running()) !== count) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 /** Who opens the page in the middle of a test sees what was before, and what is told about it. */

@@ -128,7 +128,7 @@ function drawMarks(u, { marks, named }) {
   found.forEach(({ at, list }, i) => {
     const text = words(list, marks.group);
     ctx.strokeStyle = ctx.fillStyle = colour(`--mark-${list[list.length - 1].kind}`);
-    ctx.lineWidth = 1.5 * ratio;
+    ctx.lineWidth = 2 * Math.round(ratio); // even, about a whole `at`: sharp
     ctx.setLineDash([4 * ratio, 3 * ratio]);
     ctx.beginPath();
     ctx.moveTo(at, top);
