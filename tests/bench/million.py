@@ -247,6 +247,9 @@ def figures(run, status, arguments, notes, per_broker):
     held = held_meanwhile(report, arguments.hold)
     if a and b and held < 0.99 * run.devices:
         notes.append(f"memory and CPU are not told: {held} of {run.devices} were connected between the measurements")
+    elif a and b and b["cpu"] < a["cpu"]:
+        notes.append("memory and CPU are not told: the run had ended before the second look was done; "
+                     f"a longer --hold than {arguments.hold:g} s helps")
     elif a and b:
         span = b["at"] - a["at"]
         out["bytes_per_device"] = memory_figures(before, b, run.devices)
