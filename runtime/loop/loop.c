@@ -1,5 +1,6 @@
 #include "loop/loop.h"
 
+#include "base/units.h"
 #include "loop/poll.h"
 
 #include <inttypes.h>
@@ -7,13 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/timerfd.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CHUNK        16      /* entries between two looks at the clock */
 #define STALLED_RUNS 1000000 /* runs of the wheel at one virtual instant */
-#define EXPIRED      0       /* armed_ns of a timer that has fired and was not set again */
 
 struct call {
     void (*run)(void *context);
@@ -26,6 +26,11 @@ struct call_list {
     size_t cap;
 };
 
+struct ix_uv_set {
+    struct ix_poll poll;
+    bool has_work;
+};
+
 struct ix_deferred {
     struct call_list waiting;
     struct call_list running;
@@ -34,34 +39,6 @@ struct ix_deferred {
 uint64_t ix_loop_update(struct ix_loop *loop)
 {
     return loop->now_ns = ix_clock_now(&loop->clock);
-}
-
-static void on_more(uv_idle_t *handle);
-
-static void set_timer(struct ix_loop *loop, uint64_t at_ns)
-{
-    if (at_ns == loop->armed_ns)
-        return;
-    loop->armed_ns = at_ns;
-    struct itimerspec when = {0}; /* zero disarms */
-    if (at_ns != UINT64_MAX) {
-        when.it_value.tv_sec = (time_t)(at_ns / 1000000000);
-        when.it_value.tv_nsec = (long)(at_ns % 1000000000);
-    }
-    timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
-}
-
-/* Arms the timer for the wheel's next instant, or the idle handle when that has come already. */
-static void rearm(struct ix_loop *loop)
-{
-    uint64_t next = loop->clock.is_virtual ? UINT64_MAX : ix_wheel_next(loop->wheel);
-    bool due = next <= loop->now_ns;
-    if (due || loop->deferred->waiting.count)
-        uv_idle_start(&loop->more, on_more);
-    else
-        uv_idle_stop(&loop->more);
-    if (!due)
-        set_timer(loop, next);
 }
 
 static void run_batch(struct ix_loop *loop)
@@ -87,74 +64,81 @@ static void run_deferred(struct ix_loop *loop)
     deferred->running.count = 0;
 }
 
-/* The timer is not read: it is set again (or disarmed) when nothing more is due, and that makes it unreadable, too.
- * Until then `more` is active, and does what is left. */
-static void on_timer(uv_poll_t *handle, int status, int events)
+/* Does libuv have descriptors that it has not begun to watch? Later versions count them in uv_backend_timeout. */
+static bool has_unwatched(const uv_loop_t *uv)
 {
-    (void)status;
-    (void)events;
-    struct ix_loop *loop = handle->data;
-    if (uv_is_active((uv_handle_t *)&loop->more))
-        return;
-    loop->armed_ns = EXPIRED;
-    run_batch(loop);
-    rearm(loop);
+#if UV_VERSION_HEX < 0x012d00
+    return uv->watcher_queue[0] != (const void *)&uv->watcher_queue;
+#else
+    (void)uv;
+    return false;
+#endif
 }
 
-static void on_more(uv_idle_t *handle)
+/* When libuv wants a turn at the latest. */
+static uint64_t uv_due_ns(const struct ix_loop *loop)
 {
-    struct ix_loop *loop = handle->data;
-    run_deferred(loop);
-    if (!loop->clock.is_virtual && ix_wheel_next(loop->wheel) <= loop->now_ns)
-        run_batch(loop);
-    rearm(loop);
+    int ms = has_unwatched(&loop->uv) ? 0 : uv_backend_timeout(&loop->uv);
+    if (ms == 0)
+        return uv_loop_alive(&loop->uv) ? 0 : UINT64_MAX;
+    return ms < 0 ? UINT64_MAX : ix_clock_now(&loop->clock) + (uint64_t)ms * IX_MS;
 }
 
-static void on_prepare(uv_prepare_t *handle)
+static uint64_t wheel_due_ns(const struct ix_loop *loop)
 {
-    struct ix_loop *loop = handle->data;
+    return loop->clock.is_virtual ? UINT64_MAX : ix_wheel_next(loop->wheel);
+}
+
+static void turn(struct ix_loop *loop)
+{
     ++*loop->turn_counter;
     loop->polled_ns = loop->now_ns;
+    uint64_t uv_due = uv_due_ns(loop), wheel_due = loop->deferred->waiting.count ? 0 : wheel_due_ns(loop);
+    ix_poll_wait(loop, uv_due < wheel_due ? uv_due : wheel_due);
+    uv_update_time(&loop->uv); /* whoever starts a timer of libuv's counts from there */
+    if (loop->uv_set->has_work || uv_due <= loop->now_ns) {
+        loop->uv_set->has_work = false;
+        uv_run(&loop->uv, UV_RUN_NOWAIT);
+    }
+    if (loop->deferred->waiting.count)
+        run_deferred(loop);
+    if (wheel_due_ns(loop) <= loop->now_ns)
+        run_batch(loop);
 }
 
-static void on_armed(void *context, uint64_t next_ns)
+static void on_uv_ready(struct ix_poll *poll, uint32_t events)
 {
-    (void)next_ns;
-    struct ix_loop *loop = context;
-    if (loop->clock.is_virtual)
-        return;
-    ix_loop_update(loop);
-    rearm(loop);
+    (void)events;
+    ((struct ix_uv_set *)poll)->has_work = true;
+}
+
+static int open_sets(struct ix_loop *loop)
+{
+    int rc = ix_poll_open(loop);
+    if (rc < 0)
+        return rc;
+    loop->uv_set = ix_calloc(1, sizeof(*loop->uv_set));
+    loop->uv_set->poll = (struct ix_poll){.ready = on_uv_ready, .fd = uv_backend_fd(&loop->uv)};
+    return ix_poll_set(loop, &loop->uv_set->poll, EPOLLIN);
 }
 
 int ix_loop_init(struct ix_loop *loop, struct ix_error *err)
 {
-    *loop = (struct ix_loop){.armed_ns = UINT64_MAX};
-    loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (loop->timer_fd < 0)
-        return ix_fail(err, -errno, "can't create a timer: %s", strerror(errno));
+    *loop = (struct ix_loop){0};
     int rc = uv_loop_init(&loop->uv);
-    if (rc < 0) {
-        close(loop->timer_fd);
+    if (rc < 0)
         return ix_fail(err, rc, "can't create an event loop: %s", uv_strerror(rc));
-    }
-    rc = ix_poll_open(loop);
+    rc = open_sets(loop);
     if (rc < 0) {
         uv_loop_close(&loop->uv);
-        close(loop->timer_fd);
         return ix_fail(err, rc, "can't create an event loop: %s", strerror(-rc));
     }
     signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_TIMERSLACK, 1);
     ix_clock_init_real(&loop->clock);
-    loop->wheel = ix_wheel_new(ix_loop_update(loop), on_armed, loop);
+    loop->wheel = ix_wheel_new(ix_loop_update(loop));
     loop->turn_counter = &loop->own_turns;
     loop->deferred = ix_calloc(1, sizeof(*loop->deferred));
-    uv_poll_init(&loop->uv, &loop->timer, loop->timer_fd);
-    uv_poll_start(&loop->timer, UV_READABLE, on_timer);
-    uv_prepare_init(&loop->uv, &loop->prepare);
-    uv_idle_init(&loop->uv, &loop->more);
-    loop->timer.data = loop->prepare.data = loop->more.data = loop;
-    uv_prepare_start(&loop->prepare, on_prepare);
     return 0;
 }
 
@@ -162,7 +146,7 @@ void ix_loop_set_virtual(struct ix_loop *loop, int64_t wall_ns)
 {
     IX_REQUIRE(ix_wheel_count(loop->wheel) == 0);
     ix_wheel_free(loop->wheel);
-    loop->wheel = ix_wheel_new(0, on_armed, loop);
+    loop->wheel = ix_wheel_new(0);
     ix_clock_init_virtual(&loop->clock, wall_ns);
     ix_loop_update(loop);
 }
@@ -221,8 +205,6 @@ void ix_loop_run_deferred(struct ix_loop *loop)
 void ix_loop_deinit(struct ix_loop *loop)
 {
     ix_loop_run_deferred(loop);
-    uv_poll_stop(&loop->timer);
-    uv_idle_stop(&loop->more);
     for (bool found;;) {
         found = false;
         uv_walk(&loop->uv, kill_child, &found);
@@ -231,11 +213,10 @@ void ix_loop_deinit(struct ix_loop *loop)
         uv_run(&loop->uv, UV_RUN_ONCE);
     }
     uv_walk(&loop->uv, close_handle, NULL);
-    while (uv_run(&loop->uv, UV_RUN_DEFAULT)) /* returns early once after an ix_loop_stop */
-        ;
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
     IX_REQUIRE(uv_loop_close(&loop->uv) == 0);
-    close(loop->timer_fd);
-    close(loop->poll_set_fd);
+    close(loop->poll_fd);
+    free(loop->uv_set);
     ix_wheel_free(loop->wheel);
     free(loop->deferred->waiting.calls);
     free(loop->deferred->running.calls);
@@ -244,7 +225,7 @@ void ix_loop_deinit(struct ix_loop *loop)
 
 void ix_loop_stop(struct ix_loop *loop)
 {
-    uv_stop(&loop->uv);
+    loop->is_stopped = true;
 }
 
 void ix_loop_defer(struct ix_loop *loop, void (*run)(void *context), void *context)
@@ -255,7 +236,6 @@ void ix_loop_defer(struct ix_loop *loop, void (*run)(void *context), void *conte
         list->calls = ix_realloc(list->calls, list->cap * sizeof(*list->calls));
     }
     list->calls[list->count++] = (struct call){run, context};
-    uv_idle_start(&loop->more, on_more);
 }
 
 /* Time on a CPU and time spent waiting for one, of the calling thread: what it did not sleep. libuv could tell as well,
@@ -279,7 +259,9 @@ void ix_loop_run(struct ix_loop *loop)
     if (!loop->has_run)
         loop->awake_before_ns = awake_ns();
     loop->has_run = true;
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    while (!loop->is_stopped)
+        turn(loop);
+    loop->is_stopped = false;
 }
 
 uint64_t ix_loop_busy_ns(struct ix_loop *loop)

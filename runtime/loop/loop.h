@@ -1,4 +1,9 @@
-/* The event loop of a process: libuv, one clock, one timing wheel, and the books it keeps on itself. */
+/* The event loop of a process: one clock, one timing wheel, descriptors by the ten thousand (loop/poll.h), libuv for
+ * everything else, and the books it keeps on itself.
+ *
+ * The loop sleeps in an epoll set of its own, until a descriptor is ready or the wheel's next instant has come, and
+ * gives libuv a turn only when that has something to do: most turns of a worker just send what is due, and libuv's
+ * timers, which count whole milliseconds, would be part of every latency that counts from a due instant. */
 #ifndef IX_LOOP_LOOP_H
 #define IX_LOOP_LOOP_H
 
@@ -12,21 +17,16 @@ struct ix_loop {
     uv_loop_t uv;
     struct ix_clock clock;
     struct ix_wheel *wheel;
-    /* The clock as an entry of the wheel or a deferred call finds it (read every 16 entries). libuv calls
-     * back straight from its poll: a callback of a handle of your own calls ix_loop_update first. */
+    /* The clock as an entry of the wheel, a deferred call or a descriptor of loop/poll.h finds it (read every 16
+     * entries). A callback of a handle of libuv calls ix_loop_update first. */
     uint64_t now_ns;
     uint64_t polled_ns;     /* what it was when sockets were last asked before this turn */
     uint64_t *turn_counter; /* incremented once per turn; own_turns unless a segment's counter is set */
     uint64_t own_turns;
-    uv_poll_t timer; /* a timerfd, armed for the wheel's next instant: libuv's own timers fire up to 1 ms
-                        late, which would be part of every latency that counts from a due instant */
-    int timer_fd;
-    uint64_t armed_ns;    /* UINT64_MAX: disarmed, 0: it has fired */
-    uv_prepare_t prepare; /* counts turns, and keeps a loop without other handles running */
-    uv_idle_t more; /* active while due entries or deferred calls are left: sockets are polled in between */
+    int poll_fd;              /* the epoll set in which the loop sleeps: loop/poll.h */
+    struct ix_uv_set *uv_set; /* libuv's own set, as one descriptor of it */
     struct ix_deferred *deferred;
-    uv_poll_t poll_set; /* an epoll set of its own, for loop/poll.h */
-    int poll_set_fd;
+    bool is_stopped;
     bool has_run;
     uint64_t awake_before_ns; /* what its thread had been awake when it first ran */
     uint64_t busy_ns;         /* since then, when it was last asked for */
@@ -36,7 +36,8 @@ struct ix_loop {
 #define IX_LOOP_BATCH    256
 #define IX_LOOP_BATCH_NS 2000000ull
 
-/* The clock is real. Also ignores SIGPIPE for the process: writes answer with EPIPE instead. */
+/* The clock is real. Also ignores SIGPIPE for the process (writes answer with EPIPE instead), and lets the kernel wake
+ * its thread at the instant it asked for, not up to 50 µs later. */
 int ix_loop_init(struct ix_loop *loop, struct ix_error *err);
 
 /* Makes the clock virtual, at instant 0, before anything is in the wheel. The loop then leaves the wheel to

@@ -1,14 +1,36 @@
 #include "loop/poll.h"
 
-#define BATCH 1024 /* in a turn; the rest is still ready in the next one */
+#include "base/units.h"
 
-static void on_readable(uv_poll_t *handle, int status, int events)
+#define BATCH   1024 /* in a turn; the rest is still ready in the next one */
+#define LONG_NS (4 * IX_MS)
+
+/* The kernel may end a sleep late by a thousandth of its length: a long one ends a little early, and a short one
+ * follows. */
+static uint64_t sleep_ns(const struct ix_loop *loop, uint64_t until_ns)
 {
-    (void)status;
-    (void)events;
-    struct ix_loop *loop = handle->data;
+    uint64_t now = ix_clock_now(&loop->clock), wait = until_ns > now ? until_ns - now : 0;
+    return wait > LONG_NS ? wait - wait / 256 : wait;
+}
+
+/* epoll_pwait2 is missing in kernels before 5.11, and forbidden by old sandboxes of containers: there, the last
+ * millisecond of a sleep is rounded up. */
+static int wait_for(int fd, struct epoll_event *batch, uint64_t wait_ns)
+{
+    static bool is_missing;
+    struct timespec wait = {.tv_sec = (time_t)(wait_ns / IX_S), .tv_nsec = (long)(wait_ns % IX_S)};
+    int count = is_missing ? -1 : epoll_pwait2(fd, batch, BATCH, wait_ns == UINT64_MAX ? NULL : &wait, NULL);
+    if (count >= 0 || (!is_missing && errno != ENOSYS && errno != EPERM))
+        return count;
+    is_missing = true;
+    uint64_t ms = wait_ns / IX_MS + (wait_ns % IX_MS != 0);
+    return epoll_wait(fd, batch, BATCH, wait_ns == UINT64_MAX ? -1 : ms < INT_MAX ? (int)ms : INT_MAX);
+}
+
+void ix_poll_wait(struct ix_loop *loop, uint64_t until_ns)
+{
     struct epoll_event batch[BATCH];
-    int count = epoll_wait(loop->poll_set_fd, batch, BATCH, 0);
+    int count = wait_for(loop->poll_fd, batch, until_ns == UINT64_MAX ? UINT64_MAX : sleep_ns(loop, until_ns));
     ix_loop_update(loop);
     for (int i = 0; i < count; i++) {
         struct ix_poll *poll = batch[i].data.ptr;
@@ -21,13 +43,8 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 
 int ix_poll_open(struct ix_loop *loop)
 {
-    loop->poll_set_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (loop->poll_set_fd < 0)
-        return -errno;
-    uv_poll_init(&loop->uv, &loop->poll_set, loop->poll_set_fd);
-    uv_poll_start(&loop->poll_set, UV_READABLE, on_readable);
-    loop->poll_set.data = loop;
-    return 0;
+    loop->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    return loop->poll_fd < 0 ? -errno : 0;
 }
 
 int ix_poll_set(struct ix_loop *loop, struct ix_poll *poll, uint32_t events)
@@ -36,7 +53,7 @@ int ix_poll_set(struct ix_loop *loop, struct ix_poll *poll, uint32_t events)
         return 0;
     struct epoll_event what = {.events = events, .data.ptr = poll};
     int operation = events == 0 ? EPOLL_CTL_DEL : poll->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    if (epoll_ctl(loop->poll_set_fd, operation, poll->fd, &what) < 0)
+    if (epoll_ctl(loop->poll_fd, operation, poll->fd, &what) < 0)
         return -errno;
     poll->events = events;
     return 0;

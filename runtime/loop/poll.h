@@ -1,5 +1,5 @@
 /* Descriptors that are watched by the ten thousand: as uv_poll_t, in 16 bytes instead of 160, with one system call
- * to begin instead of five and none to end. All of a loop's are in one epoll set, which is a handle of libuv itself. */
+ * to begin instead of five and none to end. */
 #ifndef IX_LOOP_POLL_H
 #define IX_LOOP_POLL_H
 
@@ -26,7 +26,10 @@ static inline void ix_poll_forget(struct ix_poll *poll)
     poll->events = 0;
 }
 
-/* For ix_loop_init: makes the loop's set. */
+/* For loop.c: makes the loop's set; -errno. */
 int ix_poll_open(struct ix_loop *loop);
+/* For loop.c: sleeps until a descriptor is ready, or until `until_ns` (UINT64_MAX: for ever; in the past: not at all) or
+ * a signal has come, and calls `ready` of those that are. */
+void ix_poll_wait(struct ix_loop *loop, uint64_t until_ns);
 
 #endif

@@ -38,8 +38,6 @@ struct ix_wheel {
     uint8_t levels;         /* bit L: level L has an occupied slot */
     uint64_t slots[LEVELS]; /* bit S: slot S is occupied; level 0: one of the slots first[S] */
     uint64_t first[SLOTS];  /* level 0, 64 slots each */
-    void (*armed)(void *context, uint64_t next_ns);
-    void *context;
     /* Heads of circular lists: those of level 0, then 64 for each level. What was never used is zero. */
     struct head heads[HEADS];
     struct ix_wheel_entry firing; /* what is left of the slot being fired */
@@ -188,12 +186,10 @@ static void move_to(struct ix_wheel *wheel, uint64_t tick)
     }
 }
 
-struct ix_wheel *ix_wheel_new(uint64_t now_ns, void (*armed)(void *context, uint64_t next_ns), void *context)
+struct ix_wheel *ix_wheel_new(uint64_t now_ns)
 {
     struct ix_wheel *wheel = ix_calloc(1, sizeof(*wheel));
     wheel->position = now_ns / TICK_NS;
-    wheel->armed = armed;
-    wheel->context = context;
     list_init(&wheel->firing);
     list_init(&wheel->late);
     return wheel;
@@ -209,18 +205,10 @@ void ix_wheel_add(struct ix_wheel *wheel, struct ix_wheel_entry *entry, uint64_t
     ix_wheel_cancel(wheel, entry);
     entry->due_ns = due_ns;
     wheel->count++;
-    if (wheel->running) {
-        if (tick_of(wheel, due_ns) == wheel->position)
-            list_append(&wheel->late, entry);
-        else
-            place(wheel, entry);
-        return;
-    }
-    uint64_t before = ix_wheel_next(wheel);
-    place(wheel, entry);
-    uint64_t next = ix_wheel_next(wheel);
-    if (wheel->armed && next < before)
-        wheel->armed(wheel->context, next);
+    if (wheel->running && tick_of(wheel, due_ns) == wheel->position)
+        list_append(&wheel->late, entry);
+    else
+        place(wheel, entry);
 }
 
 void ix_wheel_cancel(struct ix_wheel *wheel, struct ix_wheel_entry *entry)

@@ -1,7 +1,7 @@
 /* A hierarchical timing wheel with slots of 1 ms: O(1) add, move and cancel, intrusive entries, no
  * allocation per entry, absolute deadlines.
  *
- * The wheel does not drive itself: the loop arms one timer for the earliest occupied slot; virtual time
+ * The wheel does not drive itself: the loop sleeps until the earliest occupied slot; virtual time
  * calls ix_wheel_run directly. */
 #ifndef IX_LOOP_WHEEL_H
 #define IX_LOOP_WHEEL_H
@@ -23,9 +23,8 @@ struct ix_wheel_entry { /* zero-initialised means: not in a wheel; fill `fire` o
     ix_wheel_fire *fire;
 };
 
-/* `now_ns` is where the wheel starts. `armed(context, next_ns)` is told whenever an add outside of a run
- * makes ix_wheel_next earlier (NULL: nobody is told). */
-struct ix_wheel *ix_wheel_new(uint64_t now_ns, void (*armed)(void *context, uint64_t next_ns), void *context);
+/* `now_ns` is where the wheel starts. */
+struct ix_wheel *ix_wheel_new(uint64_t now_ns);
 /* Entries that are still in the wheel are not touched. */
 void ix_wheel_free(struct ix_wheel *wheel);
 

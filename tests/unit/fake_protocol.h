@@ -289,7 +289,7 @@ static inline int rig_start(void **state)
     memset(&rig, 0, sizeof(rig));
     /* 2026-01-31T23:59:59Z at instant 0 */
     ix_clock_init_virtual(&rig.loop.clock, 1769903999ll * (int64_t)S);
-    rig.loop.wheel = ix_wheel_new(0, NULL, NULL);
+    rig.loop.wheel = ix_wheel_new(0);
     fake.clock = &rig.loop.clock;
     fake.wheel = rig.loop.wheel;
     fake.connect_ns = 5 * MS;
