@@ -81,19 +81,25 @@ static void orders_due(struct ix_device *d, uint64_t now_ns)
     }
 }
 
-/* A large fleet's devices are not in the cache when their time comes: what the next one needs is fetched
- * while this one works. */
-static void warm_upcoming(const struct ix_wheel *wheel)
+/* What publishing will touch of a device. */
+static void warm(const struct ix_device *d)
 {
-    const struct ix_wheel_entry *entry = ix_wheel_upcoming(wheel);
-    if (!entry || entry->fire != ix_device_due)
-        return;
-    const struct ix_device *d = (const struct ix_device *)entry;
-    __builtin_prefetch(entry->next, 1); /* and the slot of the one behind it */
-    __builtin_prefetch((const char *)entry->next + 64, 1);
     __builtin_prefetch(d->row, 1);
     if (d->link && d->group->protocol->warm)
         d->group->protocol->warm(d->link);
+}
+
+/* A large fleet's devices are not in the cache when their time comes: what the next one needs is fetched
+ * while this one works. The first of a turn had no one before it: its parts come at the same time at least. */
+static void warm_up(const struct ix_device *d)
+{
+    warm(d);
+    const struct ix_wheel_entry *entry = ix_wheel_upcoming(d->group->engine->loop->wheel);
+    if (!entry || entry->fire != ix_device_due)
+        return;
+    __builtin_prefetch(entry->next, 1); /* and the slot of the one behind it */
+    __builtin_prefetch((const char *)entry->next + 64, 1);
+    warm((const struct ix_device *)entry);
 }
 
 static void go_on_draining(struct ix_device *d, uint64_t now_ns)
@@ -108,8 +114,8 @@ static void go_on_draining(struct ix_device *d, uint64_t now_ns)
 void ix_device_due(struct ix_wheel_entry *entry, uint64_t now_ns)
 {
     struct ix_device *d = (struct ix_device *)entry;
+    warm_up(d);
     bool drops = (d->flags & IX_DF_DROP_ARMED) && d->row->drop_until_ns <= now_ns;
-    warm_upcoming(d->group->engine->loop->wheel);
     /* A turn may be late: only ticks before the drop's instant, or the stop's, still go out. */
     uint64_t end = ix_device_ends_at(d), until = end && end <= now_ns ? end - 1 : now_ns;
     uint64_t next = ix_telemetry_run(d, drops ? earlier(until, d->row->drop_until_ns - 1) : until);

@@ -1,11 +1,11 @@
-/* Ticks of 1 ms are read as digits: the lowest of twelve bits, six more of six bits. An entry lies on the level of
- * the highest digit in which its tick differs from the wheel's position, in the slot of that digit; so the lowest
- * occupied slot of the lowest occupied level is the earliest, and all entries of one tick are always in one list. When
- * the position enters a slot of a higher level, the entries of that slot move to lower levels (at most six times in
- * all). The digits hold every 64-bit number of ns, so no deadline is too far.
+/* Ticks of 1 ms. What is due within eight seconds lies in a ring, a list for each tick. Of later ticks, the bits above
+ * the ring's are read as digits of six bits: an entry lies on the level of the highest digit in which its tick differs
+ * from the wheel's position, in the slot of that digit; so the lowest occupied slot of the lowest occupied level begins
+ * earliest. When the position enters such a slot, its entries move to lower levels or into the ring (at most six times
+ * in all). The digits hold every 64-bit number of ns, so no deadline is too far.
  *
- * The lowest digit is wide because to move an entry is to fetch it: the entries of a large fleet are not in the cache,
- * and what is due within four seconds is touched only when it is added and when it fires. */
+ * The ring is wide because to move an entry is to fetch it: the entries of a large fleet are not in the cache, and
+ * what is due within eight seconds is touched only when it is added and when it fires. */
 #include "loop/wheel.h"
 
 #include "base/error.h"
@@ -13,16 +13,16 @@
 #include <stdlib.h>
 
 #define TICK_NS    1000000ull
-#define FIRST_BITS 12 /* of the lowest digit */
+#define RING_BITS  13
 #define DIGIT_BITS 6
-#define FIRST      (1u << FIRST_BITS)
+#define WORD_BITS  64
+#define RING       (1u << RING_BITS)
 #define SLOTS      (1u << DIGIT_BITS)
-#define LEVELS     7
-#define HEADS      (FIRST + (LEVELS - 1) * SLOTS)
+#define LEVELS     6 /* 13 + 6 · 6 bits: 2^64 ns are less than 2^45 ticks */
+#define HEADS      (RING + LEVELS * SLOTS)
 #define LAST_TICK  (UINT64_MAX / TICK_NS)
-_Static_assert(FIRST_BITS == 2 * DIGIT_BITS, "the lowest level's occupancy is a word of words");
 
-/* The beginning of an entry, as which it is used: four thousand whole ones would be felt. */
+/* The beginning of an entry, as which it is used: eight thousand whole ones would be felt. */
 struct head {
     struct ix_wheel_entry *next;
     struct ix_wheel_entry *prev;
@@ -35,10 +35,10 @@ struct ix_wheel {
     uint64_t position; /* tick; no entry is due before it */
     size_t count;
     bool running;
-    uint8_t levels;         /* bit L: level L has an occupied slot */
-    uint64_t slots[LEVELS]; /* bit S: slot S is occupied; level 0: one of the slots first[S] */
-    uint64_t first[SLOTS];  /* level 0, 64 slots each */
-    /* Heads of circular lists: those of level 0, then 64 for each level. What was never used is zero. */
+    uint8_t levels;                  /* bit L: level L has an occupied slot */
+    uint64_t slots[LEVELS];          /* bit S: slot S is occupied */
+    uint64_t ring[RING / WORD_BITS]; /* the same of the ring */
+    /* Heads of circular lists: those of the ring, then 64 for each level. What was never used is zero. */
     struct head heads[HEADS];
     struct ix_wheel_entry firing; /* what is left of the slot being fired */
     struct ix_wheel_entry late;   /* overdue entries added meanwhile: they wait for the next run */
@@ -74,62 +74,69 @@ static void list_splice(struct ix_wheel_entry *head, struct ix_wheel_entry *from
     list_init(from);
 }
 
-/* The highest digit in which two ticks differ. */
+static void list_prepend(struct ix_wheel_entry *head, struct ix_wheel_entry *entry)
+{
+    list_append(head->next, entry);
+}
+
+/* The highest digit in which two ticks differ; they do, above the ring's bits. */
 static unsigned level_between(uint64_t a, uint64_t b)
 {
-    if ((a ^ b) < FIRST)
-        return 0;
-    return 1 + ((unsigned)(63 - __builtin_clzll(a ^ b)) - FIRST_BITS) / DIGIT_BITS;
+    return ((unsigned)(63 - __builtin_clzll(a ^ b)) - RING_BITS) / DIGIT_BITS;
 }
 
 /* Where a level's digit begins. */
 static unsigned shift_of(unsigned level)
 {
-    return level == 0 ? 0 : FIRST_BITS + (level - 1) * DIGIT_BITS;
+    return RING_BITS + level * DIGIT_BITS;
 }
 
 static unsigned digit(uint64_t tick, unsigned level)
 {
-    return (unsigned)(tick >> shift_of(level)) & (level == 0 ? FIRST - 1 : SLOTS - 1);
+    return (unsigned)(tick >> shift_of(level)) & (SLOTS - 1);
 }
 
-static struct ix_wheel_entry *head_of(struct ix_wheel *wheel, unsigned level, unsigned slot)
+static struct ix_wheel_entry *head_at(struct ix_wheel *wheel, unsigned index)
 {
-    struct head *head = &wheel->heads[level == 0 ? slot : FIRST + (level - 1) * SLOTS + slot];
-    return (struct ix_wheel_entry *)(void *)head;
+    return (struct ix_wheel_entry *)(void *)&wheel->heads[index];
 }
 
-static bool is_occupied(const struct ix_wheel *wheel, unsigned level, unsigned slot)
+static bool is_in_ring(const struct ix_wheel *wheel, uint64_t tick)
 {
-    uint64_t bits = level == 0 ? wheel->first[slot / SLOTS] : wheel->slots[level];
-    return bits >> slot % SLOTS & 1;
+    return wheel->ring[tick % RING / WORD_BITS] >> tick % WORD_BITS & 1;
 }
 
-static struct ix_wheel_entry *occupy(struct ix_wheel *wheel, unsigned level, unsigned slot)
+/* The head of a list in the ring, or in a slot, to which something is added. */
+static struct ix_wheel_entry *occupy_ring(struct ix_wheel *wheel, uint64_t tick)
 {
-    struct ix_wheel_entry *head = head_of(wheel, level, slot);
-    if (is_occupied(wheel, level, slot))
-        return head;
-    list_init(head);
-    if (level == 0) {
-        wheel->first[slot / SLOTS] |= 1ull << slot % SLOTS;
-        slot /= SLOTS;
+    struct ix_wheel_entry *head = head_at(wheel, tick % RING);
+    if (!is_in_ring(wheel, tick)) {
+        list_init(head);
+        wheel->ring[tick % RING / WORD_BITS] |= 1ull << tick % WORD_BITS;
     }
-    wheel->slots[level] |= 1ull << slot;
-    wheel->levels |= (uint8_t)(1u << level);
     return head;
 }
 
-static void vacate(struct ix_wheel *wheel, unsigned level, unsigned slot)
+static struct ix_wheel_entry *occupy_slot(struct ix_wheel *wheel, unsigned level, unsigned slot)
 {
-    if (level == 0) {
-        uint64_t *bits = &wheel->first[slot / SLOTS];
-        *bits &= ~(1ull << slot % SLOTS);
-        if (*bits != 0)
-            return;
-        slot /= SLOTS;
+    struct ix_wheel_entry *head = head_at(wheel, RING + level * SLOTS + slot);
+    if (!(wheel->slots[level] >> slot & 1)) {
+        list_init(head);
+        wheel->slots[level] |= 1ull << slot;
+        wheel->levels |= (uint8_t)(1u << level);
     }
-    wheel->slots[level] &= ~(1ull << slot);
+    return head;
+}
+
+/* The list of a head is empty. */
+static void vacate(struct ix_wheel *wheel, unsigned index)
+{
+    if (index < RING) {
+        wheel->ring[index / WORD_BITS] &= ~(1ull << index % WORD_BITS);
+        return;
+    }
+    unsigned level = (index - RING) / SLOTS;
+    wheel->slots[level] &= ~(1ull << (index - RING) % SLOTS);
     if (wheel->slots[level] == 0)
         wheel->levels &= (uint8_t) ~(1u << level);
 }
@@ -143,46 +150,65 @@ static uint64_t tick_of(const struct ix_wheel *wheel, uint64_t due_ns)
     return tick < wheel->position ? wheel->position : tick;
 }
 
-static void place(struct ix_wheel *wheel, struct ix_wheel_entry *entry)
+static struct ix_wheel_entry *occupy(struct ix_wheel *wheel, uint64_t tick)
 {
-    uint64_t tick = tick_of(wheel, entry->due_ns);
+    if (tick - wheel->position < RING)
+        return occupy_ring(wheel, tick);
     unsigned level = level_between(tick, wheel->position);
-    list_append(occupy(wheel, level, digit(tick, level)), entry);
+    return occupy_slot(wheel, level, digit(tick, level));
 }
 
-/* The tick at which the earliest occupied slot begins; false if there is none. */
-static bool earliest(const struct ix_wheel *wheel, uint64_t *tick)
+/* The first tick with a list in the ring; UINT64_MAX if there is none. */
+static uint64_t earliest_in_ring(const struct ix_wheel *wheel)
+{
+    unsigned start = wheel->position % RING, word = start / WORD_BITS;
+    uint64_t bits = wheel->ring[word] >> start % WORD_BITS << start % WORD_BITS;
+    for (unsigned n = 0; n <= RING / WORD_BITS; n++) { /* the first word twice: its end, and its beginning */
+        if (bits)
+            return wheel->position + (word * WORD_BITS + (unsigned)__builtin_ctzll(bits) - start) % RING;
+        word = (word + 1) % (RING / WORD_BITS);
+        bits = wheel->ring[word];
+    }
+    return UINT64_MAX;
+}
+
+/* The tick at which the earliest occupied slot begins; UINT64_MAX if there is none. */
+static uint64_t earliest_slot(const struct ix_wheel *wheel)
 {
     if (!wheel->levels)
-        return false;
-    unsigned level = (unsigned)__builtin_ctz(wheel->levels);
-    unsigned slot = (unsigned)__builtin_ctzll(wheel->slots[level]), bits = DIGIT_BITS;
-    if (level == 0) {
-        slot = slot * SLOTS + (unsigned)__builtin_ctzll(wheel->first[slot]);
-        bits = FIRST_BITS;
-    }
-    unsigned shift = shift_of(level);
-    *tick = (wheel->position >> shift >> bits << bits | slot) << shift;
-    return true;
+        return UINT64_MAX;
+    unsigned level = (unsigned)__builtin_ctz(wheel->levels), shift = shift_of(level);
+    unsigned slot = (unsigned)__builtin_ctzll(wheel->slots[level]);
+    return (wheel->position >> shift >> DIGIT_BITS << DIGIT_BITS | slot) << shift;
 }
 
-/* Moves the position forwards; the caller knows that nothing is due before `tick`. */
+/* The tick at which the next run has something to do; UINT64_MAX if there is none. */
+static uint64_t earliest(const struct ix_wheel *wheel)
+{
+    uint64_t in_ring = earliest_in_ring(wheel), slot = earliest_slot(wheel);
+    return in_ring < slot ? in_ring : slot;
+}
+
+/* Moves the position forwards; the caller knows that nothing is due before `tick`. What is in the ring already was added
+ * later than what comes from a slot: that goes in front of it. */
 static void move_to(struct ix_wheel *wheel, uint64_t tick)
 {
     if (tick <= wheel->position)
         return;
-    unsigned level = level_between(tick, wheel->position);
-    unsigned slot = digit(tick, level);
+    uint64_t before = wheel->position;
     wheel->position = tick;
-    if (level == 0 || !is_occupied(wheel, level, slot))
+    if (tick >> RING_BITS == before >> RING_BITS)
+        return;
+    unsigned level = level_between(tick, before), slot = digit(tick, level);
+    if (!(wheel->slots[level] >> slot & 1))
         return;
     struct ix_wheel_entry entered;
     list_init(&entered);
-    list_splice(&entered, head_of(wheel, level, slot));
-    vacate(wheel, level, slot);
-    for (struct ix_wheel_entry *entry = entered.next, *next; entry != &entered; entry = next) {
-        next = entry->next;
-        place(wheel, entry);
+    list_splice(&entered, head_at(wheel, RING + level * SLOTS + slot));
+    vacate(wheel, RING + level * SLOTS + slot);
+    for (struct ix_wheel_entry *entry = entered.prev, *next; entry != &entered; entry = next) {
+        next = entry->prev;
+        list_prepend(occupy(wheel, tick_of(wheel, entry->due_ns)), entry);
     }
 }
 
@@ -208,7 +234,7 @@ void ix_wheel_add(struct ix_wheel *wheel, struct ix_wheel_entry *entry, uint64_t
     if (wheel->running && tick_of(wheel, due_ns) == wheel->position)
         list_append(&wheel->late, entry);
     else
-        place(wheel, entry);
+        list_append(occupy(wheel, tick_of(wheel, due_ns)), entry);
 }
 
 void ix_wheel_cancel(struct ix_wheel *wheel, struct ix_wheel_entry *entry)
@@ -221,21 +247,16 @@ void ix_wheel_cancel(struct ix_wheel *wheel, struct ix_wheel_entry *entry)
     entry->next = entry->prev = NULL;
     wheel->count--;
     /* Neighbours that are one and the same are the list's head, and the list is empty now. */
-    if (prev == next && prev != &wheel->firing && prev != &wheel->late) {
-        unsigned index = (unsigned)((struct head *)(void *)prev - wheel->heads);
-        if (index < FIRST)
-            vacate(wheel, 0, index);
-        else
-            vacate(wheel, 1 + (index - FIRST) / SLOTS, (index - FIRST) % SLOTS);
-    }
+    if (prev == next && prev != &wheel->firing && prev != &wheel->late)
+        vacate(wheel, (unsigned)((struct head *)(void *)prev - wheel->heads));
 }
 
-/* Fires what is in the slot of the position, at most `limit` entries; what is left stays there. */
-static size_t fire_slot(struct ix_wheel *wheel, uint64_t now_ns, size_t limit)
+/* Fires what is due at the position, at most `limit` entries; what is left stays there. */
+static size_t fire_list(struct ix_wheel *wheel, uint64_t now_ns, size_t limit)
 {
-    unsigned slot = digit(wheel->position, 0);
-    list_splice(&wheel->firing, head_of(wheel, 0, slot));
-    vacate(wheel, 0, slot);
+    unsigned index = wheel->position % RING;
+    list_splice(&wheel->firing, head_at(wheel, index));
+    vacate(wheel, index);
     size_t fired = 0;
     while (fired < limit && !list_is_empty(&wheel->firing)) {
         struct ix_wheel_entry *entry = wheel->firing.next;
@@ -244,7 +265,7 @@ static size_t fire_slot(struct ix_wheel *wheel, uint64_t now_ns, size_t limit)
         entry->fire(entry, now_ns);
     }
     if (!list_is_empty(&wheel->firing))
-        list_splice(occupy(wheel, 0, slot), &wheel->firing);
+        list_splice(occupy_ring(wheel, wheel->position), &wheel->firing);
     return fired;
 }
 
@@ -256,28 +277,29 @@ const struct ix_wheel_entry *ix_wheel_upcoming(const struct ix_wheel *wheel)
 size_t ix_wheel_run(struct ix_wheel *wheel, uint64_t now_ns, size_t limit)
 {
     IX_REQUIRE(!wheel->running);
-    uint64_t now = now_ns / TICK_NS, tick;
+    uint64_t now = now_ns / TICK_NS;
     size_t fired = 0;
     wheel->running = true;
     while (fired < limit) {
-        if (!earliest(wheel, &tick) || tick > now) {
+        uint64_t tick = earliest(wheel);
+        if (tick > now) {
             move_to(wheel, now);
             break;
         }
         move_to(wheel, tick);
-        if (is_occupied(wheel, 0, digit(tick, 0)))
-            fired += fire_slot(wheel, now_ns, limit - fired);
+        if (is_in_ring(wheel, wheel->position))
+            fired += fire_list(wheel, now_ns, limit - fired);
     }
     wheel->running = false;
     if (!list_is_empty(&wheel->late))
-        list_splice(occupy(wheel, 0, digit(wheel->position, 0)), &wheel->late);
+        list_splice(occupy_ring(wheel, wheel->position), &wheel->late);
     return fired;
 }
 
 uint64_t ix_wheel_next(const struct ix_wheel *wheel)
 {
-    uint64_t tick;
-    return earliest(wheel, &tick) ? tick * TICK_NS : UINT64_MAX;
+    uint64_t tick = earliest(wheel);
+    return tick == UINT64_MAX ? UINT64_MAX : tick * TICK_NS;
 }
 
 size_t ix_wheel_count(const struct ix_wheel *wheel)
