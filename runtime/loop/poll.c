@@ -30,7 +30,8 @@ static int wait_for(int fd, struct epoll_event *batch, uint64_t wait_ns)
 void ix_poll_wait(struct ix_loop *loop, uint64_t until_ns)
 {
     struct epoll_event batch[BATCH];
-    int count = wait_for(loop->poll_fd, batch, until_ns == UINT64_MAX ? UINT64_MAX : sleep_ns(loop, until_ns));
+    int count =
+        wait_for(loop->poll_fd, batch, until_ns == UINT64_MAX ? UINT64_MAX : sleep_ns(loop, until_ns));
     ix_loop_update(loop);
     for (int i = 0; i < count; i++) {
         struct ix_poll *poll = batch[i].data.ptr;

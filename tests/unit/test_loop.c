@@ -3,9 +3,14 @@
 
 #include "base/units.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 /* ---- time ---- */
 
@@ -65,6 +70,76 @@ static void test_idle_loop_does_not_turn(void **state)
     /* Sleeping is not being busy; 250 ms are left to a starved machine. */
     assert_true(ix_loop_busy_ns(&loop) + 50 * IX_MS < ix_clock_now(&loop.clock) - start);
     ix_wheel_cancel(loop.wheel, &far);
+}
+
+/* Without epoll_pwait2, as in old kernels and sandboxes: deadlines are kept to the ms, and nothing spins. */
+static void forbid_epoll_pwait2(int error)
+{
+    struct sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_pwait2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {.len = IX_ARRAY_LEN(program), .filter = program};
+    assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+static void run_in_a_sandbox(int error)
+{
+    forbid_epoll_pwait2(error);
+    struct ticker t = ticker_of(3 * IX_MS, 7 * IX_MS, 10);
+    struct ix_wheel_entry far = {.fire = stop_later};
+    ix_wheel_add(loop.wheel, &t.entry, t.first_ns);
+    ix_wheel_add(loop.wheel, &far, loop.now_ns + 3600 * IX_S);
+    ix_loop_run(&loop);
+    _exit(t.fires == 10 && loop.own_turns <= 10 * 6 ? 0 : 1);
+}
+
+static void test_old_kernels(void **state)
+{
+    (void)state;
+    int errors[] = {ENOSYS, EPERM};
+    for (size_t i = 0; i < IX_ARRAY_LEN(errors); i++) {
+        int status = -1;
+        pid_t child = fork();
+        if (child == 0)
+            run_in_a_sandbox(errors[i]);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+}
+
+/* A timer of libuv's counts from when it is started, also in a loop that has not needed libuv for a while. */
+static uint64_t uv_timer_asked_ns;
+static uv_timer_t uv_timer;
+
+static void on_uv_timer(uv_timer_t *timer)
+{
+    (void)timer;
+    assert_true(ix_loop_update(&loop) >= uv_timer_asked_ns + 49 * IX_MS);
+    ix_loop_stop(&loop);
+}
+
+static void start_uv_timer(struct ix_wheel_entry *entry, uint64_t now_ns)
+{
+    (void)entry;
+    uv_timer_asked_ns = now_ns;
+    uv_timer_start(&uv_timer, on_uv_timer, 50, 0);
+}
+
+static void test_timers_of_libuv(void **state)
+{
+    (void)state;
+    struct ix_wheel_entry entry = {.fire = start_uv_timer};
+    uv_timer_init(&loop.uv, &uv_timer);
+    ix_wheel_add(loop.wheel, &entry, ix_loop_update(&loop) + 200 * IX_MS);
+    ix_loop_run(&loop);
+    assert_true(ix_loop_update(&loop) >= entry.due_ns + 49 * IX_MS);
+    assert_in_range(loop.own_turns, 1, 20);
+    uv_close((uv_handle_t *)&uv_timer, NULL);
+    uv_run(&loop.uv, UV_RUN_NOWAIT);
 }
 
 static void test_earlier_entry_rearms(void **state)
@@ -233,6 +308,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOOP_TEST(test_deadlines_are_kept_exactly),
         LOOP_TEST(test_idle_loop_does_not_turn),
+        LOOP_TEST(test_old_kernels),
+        LOOP_TEST(test_timers_of_libuv),
         LOOP_TEST(test_earlier_entry_rearms),
         LOOP_TEST(test_batches_leave_room_for_sockets),
         cmocka_unit_test(test_clock),
