@@ -31,7 +31,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/u
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 RUNS     ?= 20000
 
-.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench bench-table bench-rest bench-million soak install clean help web browser
+.PHONY: all deps run test unit-programs fuzz fuzz-programs lint coverage format bench bench-profile bench-table bench-rest bench-million soak install clean help web browser
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/iotix
@@ -87,6 +87,11 @@ bench-rest: deps
 	@$(MAKE) --no-print-directory all
 	@mkdir -p $(BUILD)/bench
 	@/usr/bin/python3 tests/bench/rest.py --iotix $(BUILD)/iotix --out $(BUILD)/bench/rest.json
+
+## make bench-profile  where the CPU time of a message goes, by perf; PROFILE="--devices 100000"
+bench-profile: deps
+	@$(MAKE) --no-print-directory all $(BUILD)/bench/baseline
+	@/usr/bin/python3 tests/bench/profile.py --build $(BUILD) $(PROFILE)
 
 ## make bench-table  puts the figures of the last make bench and make bench-million into tests/bench/README.md
 bench-table:

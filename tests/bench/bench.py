@@ -72,8 +72,8 @@ class Bench:
         section = f"{devices:,} devices, {self.a.rate:,} messages/s of 200 bytes: CPU for each message"
         in_turn = self.loop_us(devices, self.a.rate, order="turn")
         one = self.loop_us(devices, self.a.rate)
-        all_cores = self.loop_us(devices, self.a.rate, self.cores)
         single, _ = self.iotix(devices, self.a.rate, workers=1)
+        all_cores = self.loop_us(devices, self.a.rate, self.cores)
         whole, _ = self.iotix(devices, self.a.rate)
         self.figure(section, "plain loop, sockets in the order of connecting", "µs", in_turn)
         self.figure(section, "plain loop, in the order of random phases", "µs", one)
@@ -118,22 +118,26 @@ class Bench:
 
     def flat_round(self):
         """Both sides in the same number of processes, the loop in the order of random phases."""
+        brokers = math.ceil(100_000 / DEVICES_OF_BROKER)
+        most = max(self.cores, brokers)
         if not self.many_brokers:
-            self.many_brokers = Brokers(self.folder, math.ceil(100_000 / DEVICES_OF_BROKER))
-        section = f"Flat cost: {self.a.rate:,} messages/s of 200 bytes, spread over {len(self.many_brokers.ports)} brokers"
+            self.many_brokers = Brokers(self.folder, brokers)
+        section = f"Flat cost: {self.a.rate:,} messages/s of 200 bytes, spread over {brokers} brokers"
         ratios = {}
-        for devices in (1000, 10_000, 100_000):
-            processes = max(self.cores, math.ceil(devices / DEVICES_OF_BROKER))
+        pairs = ((1000, self.cores), (10_000, self.cores), (100_000, most), (1000, most))
+        for devices, processes in dict.fromkeys(pairs):
             loop = self.loop_us(devices, self.a.rate, processes, brokers=self.many_brokers)
             own, _ = self.iotix(devices, self.a.rate, workers=processes, brokers=self.many_brokers,
                                 delay=min(0.2, 15_000 / devices))
-            ratios[devices] = own / loop
+            ratios[devices, processes] = own / loop
             self.figure(section, f"plain loop, {devices:,} devices in {processes} processes", "µs", loop)
             self.figure(section, f"iotix, {devices:,} devices in {processes} workers", "µs", own)
-            self.figure(section, f"iotix ÷ plain loop, {devices:,} devices", "×", ratios[devices])
-        for devices in (10_000, 100_000):
-            self.figure(section, f"that ratio with {devices:,} ÷ with 1,000 devices", "×", ratios[devices] / ratios[1000],
-                        target=1.1, least=0.9)
+            self.figure(section, f"iotix ÷ plain loop, {devices:,} devices in {processes} processes", "×", own / loop)
+        few, many = ratios[1000, self.cores], ratios[100_000, most]
+        self.figure(section, "that ratio with 10,000 ÷ with 1,000 devices", "×", ratios[10_000, self.cores] / few,
+                    target=1.1, least=0.9)
+        self.figure(section, "that ratio with 100,000 ÷ with 1,000 devices", "×", many / few, target=1.1, least=0.9)
+        self.figure(section, f"… both in {most} processes, which 100,000 devices need", "×", many / ratios[1000, most])
 
     # ---- lateness ----
 
@@ -152,23 +156,37 @@ class Bench:
 
     # ---- connections ----
 
-    def connected(self, devices):
-        """CPU until all are connected, and the memory of all processes a second later."""
-        run = Run(self.a.iotix, self.brokers, self.folder, {"devices": devices, "rate": 0, "duration": "0.1s"})
-        cpu = run.mark("connected").cpu_us
-        run.mark("begin")
-        memory = run.memory_bytes()
-        run.finish()
-        return cpu, memory
+    def connected(self, devices, delay):
+        """CPU until all are connected, and the memory of all processes a second later. Each time with a new broker:
+        the kernel still keeps the ports of earlier connections to an old one, and looks long for a free one."""
+        brokers = Brokers(self.folder, 1)
+        try:
+            options = {"devices": devices, "rate": 0, "duration": "0.1s", "delay": delay}
+            run = Run(self.a.iotix, brokers, self.folder, options)
+            cpu = run.mark("connected").cpu_us
+            run.mark("begin")
+            memory = run.memory_bytes()
+            run.finish()
+            return cpu, memory
+        finally:
+            brokers.stop()
+
+    def loop_connect_us(self, devices):
+        brokers = Brokers(self.folder, 1)
+        try:
+            return self.loop(devices, 1, brokers=brokers)["cpu_us_per_connect"]
+        finally:
+            brokers.stop()
 
     def connect_round(self):
         few, many = 2000, 10_000
-        cpu_few, memory_few = self.connected(few)
-        cpu_many, memory_many = self.connected(many)
         section = f"Devices that only connect: slope between {few:,} and {many:,}"
-        self.figure(section, "CPU for each connect, plain loop", "µs", self.loop(few, 1)["cpu_us_per_connect"])
-        connect = (cpu_many - cpu_few) / (many - few)
-        self.figure(section, "CPU for each connect", "µs", connect, target=50)
+        self.figure(section, "CPU for each connect, plain loop, as fast as it can", "µs", self.loop_connect_us(many))
+        cpu_few, memory_few = self.connected(few, 0)
+        cpu_many, memory_many = self.connected(many, 0)
+        self.figure(section, "CPU for each connect, as fast as it can", "µs", (cpu_many - cpu_few) / (many - few), target=50)
+        paced = self.connected(many, 0.2)[0] - self.connected(few, 0.2)[0]
+        self.figure(section, "CPU for each connect, one each 0.2 ms", "µs", paced / (many - few))
         memory = (memory_many - memory_few) / (many - few)
         self.figure(section, "memory for each connected device (Pss)", "B", memory, 0, target=1600)
         self.figure(section, "memory of iotix itself", "MiB", (memory_few - memory * few) / 2**20, 1)
@@ -252,7 +270,7 @@ def main():
     parser.add_argument("--build", default="build", help="folder of iotix and of bench/")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--rate", type=int, default=20_000, help="messages a second, of all devices")
-    parser.add_argument("--seconds", type=float, default=1.2, help="of publishing in each measurement")
+    parser.add_argument("--seconds", type=float, default=2.5, help="of publishing in each measurement")
     parser.add_argument("--parts", type=parts, default=list(PARTS), help="some of them, separated by commas")
     arguments = parser.parse_args()
     arguments.iotix = os.path.join(arguments.build, "iotix")

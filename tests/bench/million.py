@@ -30,6 +30,7 @@ DEVICES = 1_000_000
 DEVICES_PER_CORE = 500_000
 CONNECTS_PER_CORE = 5_750
 WINDOW = 16
+SECOND_LOOK = 0.6  # of --hold: to look at a hundred busy processes takes its time
 BROKER_OVERHEAD = 60  # descriptors that a mosquitto needs itself
 
 BROKER_CONFIG = """listener {port} 127.0.0.1
@@ -151,10 +152,7 @@ class Run:
                 "cpu": cpu_seconds(pids), "cpu_controller": cpu_seconds(pids[:1]), "cpu_brokers": cpu_seconds(broker_pids)}
 
     def sample_as(self, name):
-        """Once; without what this host keeps in caches for nobody."""
-        if name not in self.samples:
-            if name != "connected":
-                self.limits.drop_unused()
+        if name not in self.samples:  # once
             self.samples[name] = {"devices": self.connected, **self.sample(family(self.process.pid))}
 
     def interrupt(self, why):
@@ -175,7 +173,7 @@ class Run:
             self.interrupt(why)
 
     def watch(self):
-        """Measures when all are connected, and again shortly before the end."""
+        """Measures when all are connected, and again before the end."""
         end = self.a.started + self.a.deadline
         second, sockets = None, sockstat("inuse")
         while self.process.poll() is None:
@@ -188,7 +186,7 @@ class Run:
             self.guard()
             if self.all_connected.is_set() and not self.interrupted:
                 self.sample_as("connected")
-                second = second or now + self.a.hold * 0.9
+                second = second or now + self.a.hold * SECOND_LOOK
                 if now >= second:
                     self.sample_as("late")
             time.sleep(0.1)
@@ -204,7 +202,7 @@ def closing_seconds(devices):
 def held_meanwhile(report, hold):
     """The fewest devices that were connected from the first measurement to the second."""
     begin = next((event["t"] for event in report["events"] if event["name"] == "all connected"), 0)
-    return min([point["connected"] for point in report["series"] if begin < point["t"] <= begin + 0.9 * hold] or [0])
+    return min([point["connected"] for point in report["series"] if begin < point["t"] <= begin + SECOND_LOOK * hold] or [0])
 
 
 def memory_figures(before, after, devices):

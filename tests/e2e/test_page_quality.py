@@ -31,14 +31,7 @@ def test_accessible_to_everybody(browse):
 
 
 def test_a_restart_of_the_service_is_survived(browse, service):
-    def answer(question):
-        if question == "stop":
-            service.stop()
-        else:
-            service.start()
-        return "done"
-
-    browse("restart", answer)
+    browse("restart", service.obey)
 
 
 def test_the_documentation_lists_every_operation(browse):

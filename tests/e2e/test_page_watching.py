@@ -41,14 +41,7 @@ def test_names_are_texts_whatever_is_in_them(browse):
 
 
 def test_an_update_of_the_service_is_told(browse, service):
-    def answer(question):
-        if question == "stop":
-            service.stop()
-        else:
-            service.start()
-        return "done"
-
-    browse("updated", answer)
+    browse("updated", service.obey)
 
 
 def test_the_documentation_is_dark_and_does_what_is_tried(browse):
