@@ -79,9 +79,9 @@ static bool has_unwatched(const uv_loop_t *uv)
 static uint64_t uv_due_ns(const struct ix_loop *loop)
 {
     int ms = has_unwatched(&loop->uv) ? 0 : uv_backend_timeout(&loop->uv);
-    if (ms == 0)
-        return uv_loop_alive(&loop->uv) ? 0 : UINT64_MAX;
-    return ms < 0 ? UINT64_MAX : ix_clock_now(&loop->clock) + (uint64_t)ms * IX_MS;
+    if (ms <= 0)
+        return ms == 0 ? 0 : UINT64_MAX;
+    return ix_clock_now(&loop->clock) + (uint64_t)ms * IX_MS;
 }
 
 static uint64_t wheel_due_ns(const struct ix_loop *loop)
@@ -112,6 +112,11 @@ static void on_uv_ready(struct ix_poll *poll, uint32_t events)
     ((struct ix_uv_set *)poll)->has_work = true;
 }
 
+static void on_prepare(uv_prepare_t *handle)
+{
+    (void)handle;
+}
+
 static int open_sets(struct ix_loop *loop)
 {
     int rc = ix_poll_open(loop);
@@ -119,7 +124,12 @@ static int open_sets(struct ix_loop *loop)
         return rc;
     loop->uv_set = ix_calloc(1, sizeof(*loop->uv_set));
     loop->uv_set->poll = (struct ix_poll){.ready = on_uv_ready, .fd = uv_backend_fd(&loop->uv)};
-    return ix_poll_set(loop, &loop->uv_set->poll, EPOLLIN);
+    rc = ix_poll_set(loop, &loop->uv_set->poll, EPOLLIN);
+    if (rc < 0) {
+        free(loop->uv_set);
+        close(loop->poll_fd);
+    }
+    return rc;
 }
 
 int ix_loop_init(struct ix_loop *loop, struct ix_error *err)
@@ -133,6 +143,8 @@ int ix_loop_init(struct ix_loop *loop, struct ix_error *err)
         uv_loop_close(&loop->uv);
         return ix_fail(err, rc, "can't create an event loop: %s", strerror(-rc));
     }
+    uv_prepare_init(&loop->uv, &loop->keeper);
+    uv_prepare_start(&loop->keeper, on_prepare);
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_TIMERSLACK, 1);
     ix_clock_init_real(&loop->clock);
@@ -213,7 +225,7 @@ void ix_loop_deinit(struct ix_loop *loop)
         uv_run(&loop->uv, UV_RUN_ONCE);
     }
     uv_walk(&loop->uv, close_handle, NULL);
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_run(&loop->uv, UV_RUN_DEFAULT); /* all are closing: it ends */
     IX_REQUIRE(uv_loop_close(&loop->uv) == 0);
     close(loop->poll_fd);
     free(loop->uv_set);

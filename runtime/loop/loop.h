@@ -25,6 +25,7 @@ struct ix_loop {
     uint64_t own_turns;
     int poll_fd;              /* the epoll set in which the loop sleeps: loop/poll.h */
     struct ix_uv_set *uv_set; /* libuv's own set, as one descriptor of it */
+    uv_prepare_t keeper;      /* always active: without such a handle libuv would not look at its set */
     struct ix_deferred *deferred;
     bool is_stopped;
     bool has_run;
