@@ -167,6 +167,12 @@ static void free_pieces(void *context)
 void ix_exchange_answer_pieces(struct ix_exchange *x, int status, const char *type, ix_piece_next *next,
                                void (*free_context)(void *context), void *context)
 {
+    if (strcmp(x->method, "HEAD") == 0) { /* the library would end the body that it does not send */
+        if (free_context)
+            free_context(context);
+        ix_exchange_answer_static(x, status, type, "", 0);
+        return;
+    }
     struct pieces *p = ix_calloc(1, sizeof(*p));
     *p = (struct pieces){.next = next, .free_context = free_context, .context = context};
     ix_buf_init(&p->piece, 64u << 20);

@@ -67,7 +67,9 @@ int ix_child_spawn(struct ix_loop *loop, const struct ix_child_config *config, s
                                     .stdio = stdio,
                                     .stdio_count = (int)count};
     close_others_on_exec();
+    prctl(PR_SET_TIMERSLACK, 0); /* our precision of sleeping is not for them: a child inherits it */
     int rc = uv_spawn(&loop->uv, &child->process, &options);
+    prctl(PR_SET_TIMERSLACK, IX_LOOP_SLACK_NS);
     free(stdio);
     if (output >= 0)
         close(output);

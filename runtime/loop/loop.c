@@ -76,9 +76,13 @@ static bool has_unwatched(const uv_loop_t *uv)
 }
 
 /* When libuv wants a turn at the latest. */
-static uint64_t uv_due_ns(const struct ix_loop *loop)
+static uint64_t uv_due_ns(struct ix_loop *loop)
 {
     int ms = has_unwatched(&loop->uv) ? 0 : uv_backend_timeout(&loop->uv);
+    if (ms > 0) { /* from its last look at the clock, since when there was work */
+        uv_update_time(&loop->uv);
+        ms = uv_backend_timeout(&loop->uv);
+    }
     if (ms <= 0)
         return ms == 0 ? 0 : UINT64_MAX;
     return ix_clock_now(&loop->clock) + (uint64_t)ms * IX_MS;
@@ -146,7 +150,7 @@ int ix_loop_init(struct ix_loop *loop, struct ix_error *err)
     uv_prepare_init(&loop->uv, &loop->keeper);
     uv_prepare_start(&loop->keeper, on_prepare);
     signal(SIGPIPE, SIG_IGN);
-    prctl(PR_SET_TIMERSLACK, 1);
+    prctl(PR_SET_TIMERSLACK, IX_LOOP_SLACK_NS);
     ix_clock_init_real(&loop->clock);
     loop->wheel = ix_wheel_new(ix_loop_update(loop));
     loop->turn_counter = &loop->own_turns;

@@ -37,6 +37,9 @@ struct ix_loop {
 #define IX_LOOP_BATCH    256
 #define IX_LOOP_BATCH_NS 2000000ull
 
+/* How late the kernel may wake us, so that it can wake several at once; 0 would mean its default, 50 µs. */
+#define IX_LOOP_SLACK_NS 1
+
 /* The clock is real. Also ignores SIGPIPE for the process (writes answer with EPIPE instead), and lets the kernel wake
  * its thread at the instant it asked for, not up to 50 µs later. */
 int ix_loop_init(struct ix_loop *loop, struct ix_error *err);

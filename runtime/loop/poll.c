@@ -5,12 +5,12 @@
 #define BATCH   1024 /* in a turn; the rest is still ready in the next one */
 #define LONG_NS (4 * IX_MS)
 
-/* The kernel may end a sleep late by a thousandth of its length: a long one ends a little early, and a short one
- * follows. */
+/* The kernel may end a sleep late by a thousandth of its length, by a 200th in a process of low priority: a long one
+ * ends a little early, and a short one follows. */
 static uint64_t sleep_ns(const struct ix_loop *loop, uint64_t until_ns)
 {
     uint64_t now = ix_clock_now(&loop->clock), wait = until_ns > now ? until_ns - now : 0;
-    return wait > LONG_NS ? wait - wait / 256 : wait;
+    return wait > LONG_NS ? wait - wait / 128 : wait;
 }
 
 /* epoll_pwait2 is missing in kernels before 5.11, and forbidden by old sandboxes of containers: there, the last
@@ -32,6 +32,7 @@ void ix_poll_wait(struct ix_loop *loop, uint64_t until_ns)
     struct epoll_event batch[BATCH];
     int count =
         wait_for(loop->poll_fd, batch, until_ns == UINT64_MAX ? UINT64_MAX : sleep_ns(loop, until_ns));
+    IX_REQUIRE(count >= 0 || errno == EINTR);
     ix_loop_update(loop);
     for (int i = 0; i < count; i++) {
         struct ix_poll *poll = batch[i].data.ptr;

@@ -2,6 +2,7 @@
 the document says about it."""
 
 import copy
+import socket
 
 import jsonschema
 import pytest
@@ -181,6 +182,14 @@ def validate_stream(document, answer):
     assert answer.headers["Content-Type"].split(";")[0] in described["content"]
 
 
+def raw_answer(service, request):
+    """All that comes until the server closes the connection."""
+    host = f"{service.host}:{service.port}"
+    with socket.create_connection((service.host, service.port), 10) as client:
+        client.sendall(f"{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
 def test_heads_and_options(service, document):
     """HEAD goes wherever GET does, and OPTIONS says what goes."""
     for method, path, _ in operations(document):
@@ -193,6 +202,7 @@ def test_heads_and_options(service, document):
             assert head.status_code == get.status_code == 200 and head.content == b""
             assert head.headers["Content-Type"] == get.headers["Content-Type"]
             get.close()
+            assert raw_answer(service, f"HEAD {path}").partition(b"\r\n\r\n")[2] == b""
 
 
 def test_pages(service):

@@ -136,7 +136,6 @@ static void test_timers_of_libuv(void **state)
     uv_timer_init(&loop.uv, &uv_timer);
     ix_wheel_add(loop.wheel, &entry, ix_loop_update(&loop) + 200 * IX_MS);
     ix_loop_run(&loop);
-    assert_true(ix_loop_update(&loop) >= entry.due_ns + 49 * IX_MS);
     assert_in_range(loop.own_turns, 1, 20);
     uv_close((uv_handle_t *)&uv_timer, NULL);
     uv_run(&loop.uv, UV_RUN_NOWAIT);
