@@ -270,7 +270,7 @@ def main():
     parser.add_argument("--build", default="build", help="folder of iotix and of bench/")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--rate", type=int, default=20_000, help="messages a second, of all devices")
-    parser.add_argument("--seconds", type=float, default=2.5, help="of publishing in each measurement")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of publishing in each measurement")
     parser.add_argument("--parts", type=parts, default=list(PARTS), help="some of them, separated by commas")
     arguments = parser.parse_args()
     arguments.iotix = os.path.join(arguments.build, "iotix")
