@@ -2,8 +2,8 @@
 
 #include "base/units.h"
 
-#define BATCH   1024 /* in a turn; the rest is still ready in the next one */
-#define LONG_NS (4 * IX_MS)
+#define BATCH   1024         /* in a turn; the rest is still ready in the next one */
+#define LONG_NS (50 * IX_MS) /* what a sleep below it may be late is less than waking up twice costs */
 
 /* The kernel may end a sleep late by a thousandth of its length, by a 200th in a process of low priority: a long one
  * ends a little early, and a short one follows. */
