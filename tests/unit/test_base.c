@@ -275,71 +275,97 @@ static size_t line_count(const struct ix_buf *buf)
     return lines;
 }
 
-static void test_log(void **state)
+static struct ix_buf lines;
+static uint64_t log_now = 5 * IX_S;
+
+static int collect_lines(void **state)
+{
+    (void)state;
+    ix_buf_init(&lines, 1 << 16);
+    ix_log_set_sink(collect, &lines);
+    return 0;
+}
+
+static int forget_lines(void **state)
+{
+    (void)state;
+    ix_log_set_sink(NULL, NULL);
+    ix_buf_deinit(&lines);
+    return 0;
+}
+
+/* What is said in the seconds after it. */
+static void let_pass(int seconds)
+{
+    for (int second = 0; second < seconds; second++)
+        ix_log_flush(log_now += IX_S);
+}
+
+static void test_log_levels(void **state)
 {
     (void)state;
     enum ix_log_level level;
     assert_number(ix_log_parse_level("Warning", &level), 0);
     assert_number(level, IX_LOG_WARN);
     assert_number(ix_log_parse_level("loud", &level), -EINVAL);
-
-    struct ix_buf lines;
-    ix_buf_init(&lines, 1 << 16);
-    ix_log_set_sink(collect, &lines);
     ix_log(IX_LOG_DEBUG, "below the level");
     ix_log(IX_LOG_INFO, "bell \a and escape \033[31m");
     assert_string_equal(ix_buf_cstr(&lines), "2 bell ? and escape ?[31m\n");
+}
 
-    uint64_t now = 5 * IX_S;
-    ix_log_flush(now);
-    ix_buf_clear(&lines);
+static void test_log_bounds_lines_of_a_second(void **state)
+{
+    (void)state;
+    ix_log_flush(log_now);
     for (int i = 0; i < 25; i++)
         ix_log(IX_LOG_INFO, "line %d", i);
     ix_log(IX_LOG_ERROR, "never left out");
     assert_number(line_count(&lines), 11);
     ix_buf_clear(&lines);
-    ix_log_flush(now + IX_S / 2); /* too soon */
+    ix_log_flush(log_now + IX_S / 2); /* too soon */
     assert_number(lines.len, 0);
-    ix_log_flush(now += IX_S);
+    let_pass(1);
     assert_non_null(strstr(ix_buf_cstr(&lines), "15 more log lines"));
+}
 
-    ix_buf_clear(&lines);
+static void test_log_repeats(void **state)
+{
+    (void)state;
     for (int i = 0; i < 413; i++)
         ix_log_repeat(IX_LOG_WARN, "sensors", "connection refused");
     assert_string_equal(ix_buf_cstr(&lines), "1 sensors: connection refused\n");
     ix_buf_clear(&lines);
-    ix_log_flush(now += IX_S);
+    let_pass(1);
     assert_string_equal(ix_buf_cstr(&lines), "1 sensors: connection refused (\xc3\x97"
                                              "412)\n");
     ix_buf_clear(&lines);
     for (int second = 0; second < 14; second++) { /* what goes on is said ever more rarely */
         ix_log_repeat(IX_LOG_WARN, "sensors", "connection refused");
-        ix_log_flush(now += IX_S);
+        let_pass(1);
     }
     assert_number(line_count(&lines), 3);
     ix_buf_clear(&lines);
-    for (int second = 0; second < 64; second++) { /* … with pauses, too */
-        if (second % 4 == 0)
-            ix_log_repeat(IX_LOG_WARN, "sensors", "connection refused");
-        ix_log_flush(now += IX_S);
+    for (int second = 0; second < 64; second += 4) { /* … with pauses, too */
+        ix_log_repeat(IX_LOG_WARN, "sensors", "connection refused");
+        let_pass(4);
     }
     assert_in_range(line_count(&lines), 2, 4);
-    for (int second = 0; second < 64; second++) /* quiet for long: forgotten */
-        ix_log_flush(now += IX_S);
+    let_pass(64); /* quiet for long: forgotten */
     ix_buf_clear(&lines);
     ix_log_repeat(IX_LOG_WARN, "sensors", "connection refused");
     assert_string_equal(ix_buf_cstr(&lines), "1 sensors: connection refused\n");
-
     ix_buf_clear(&lines);
     ix_log_repeat_times(IX_LOG_WARN, "sensors", "connection refused", 3); /* of another process */
-    for (int second = 0; second < 2; second++)
-        ix_log_flush(now += IX_S);
+    let_pass(2);
     assert_string_equal(ix_buf_cstr(&lines), "1 sensors: connection refused (\xc3\x97"
                                              "3)\n");
+}
 
-    /* More pairs than lines and places: every occurrence is accounted for in the end. */
-    for (int second = 0; second < 64; second++)
-        ix_log_flush(now += IX_S);
+/* More pairs than lines and places: every occurrence is accounted for in the end. The last test of the log. */
+static void test_log_leaves_nothing_out(void **state)
+{
+    (void)state;
+    let_pass(64);
     ix_buf_clear(&lines);
     for (int i = 0; i < 100; i++) {
         char group[16];
@@ -349,8 +375,6 @@ static void test_log(void **state)
     ix_log_flush(UINT64_MAX);
     assert_non_null(strstr(ix_buf_cstr(&lines), "36 more messages"));
     assert_number(line_count(&lines), 65);
-    ix_log_set_sink(NULL, NULL);
-    ix_buf_deinit(&lines);
 }
 
 static char folder[] = "/tmp/iotix-test-XXXXXX";
@@ -498,16 +522,20 @@ static int remove_folder(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_texts),
-                                       cmocka_unit_test(test_buffer_limit),
-                                       cmocka_unit_test(test_packing),
-                                       cmocka_unit_test(test_suggestions),
-                                       cmocka_unit_test(test_durations),
-                                       cmocka_unit_test(test_counts_and_bytes),
-                                       cmocka_unit_test(test_quantities_for_people),
-                                       cmocka_unit_test(test_log),
-                                       cmocka_unit_test(test_file_read_and_write),
-                                       cmocka_unit_test(test_file_map),
-                                       cmocka_unit_test(test_file_resolve)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_error_texts),
+        cmocka_unit_test(test_buffer_limit),
+        cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_suggestions),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_counts_and_bytes),
+        cmocka_unit_test(test_quantities_for_people),
+        cmocka_unit_test_setup_teardown(test_log_levels, collect_lines, forget_lines),
+        cmocka_unit_test_setup_teardown(test_log_bounds_lines_of_a_second, collect_lines, forget_lines),
+        cmocka_unit_test_setup_teardown(test_log_repeats, collect_lines, forget_lines),
+        cmocka_unit_test_setup_teardown(test_log_leaves_nothing_out, collect_lines, forget_lines),
+        cmocka_unit_test(test_file_read_and_write),
+        cmocka_unit_test(test_file_map),
+        cmocka_unit_test(test_file_resolve)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

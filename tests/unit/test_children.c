@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 struct outcome {
@@ -71,6 +72,18 @@ static void test_child_descriptors_and_output(void **state)
     close(fds[1]);
     close(leaked);
     unlink(output);
+}
+
+/* A broker that is started for a run sleeps as one that was there before: the loop's precision is its own. */
+static void test_child_sleeps_as_others_do(void **state)
+{
+    (void)state;
+    struct outcome outcome = {0};
+    struct ix_child *child = start_shell("test $(cat /proc/$$/timerslack_ns) -gt 1", &outcome, NULL, 0, NULL);
+    ix_loop_run(&loop);
+    assert_int_equal(outcome.status, 0);
+    assert_int_equal(prctl(PR_GET_TIMERSLACK), 1);
+    ix_child_free(child);
 }
 
 static void test_child_killed(void **state)
@@ -161,9 +174,13 @@ static void test_descriptor_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LOOP_TEST(test_child_descriptors_and_output), LOOP_TEST(test_child_killed),
-        LOOP_TEST(test_child_freed_while_it_runs),    LOOP_TEST(test_child_that_can_not_start),
-        LOOP_TEST(test_child_dies_with_its_parent),   cmocka_unit_test(test_descriptor_limit),
+        LOOP_TEST(test_child_descriptors_and_output),
+        LOOP_TEST(test_child_sleeps_as_others_do),
+        LOOP_TEST(test_child_killed),
+        LOOP_TEST(test_child_freed_while_it_runs),
+        LOOP_TEST(test_child_that_can_not_start),
+        LOOP_TEST(test_child_dies_with_its_parent),
+        cmocka_unit_test(test_descriptor_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
