@@ -91,7 +91,7 @@ bench-rest: deps
 ## make bench-profile  where the CPU time of a message goes, by perf; PROFILE="--devices 100000"
 bench-profile: deps
 	@$(MAKE) --no-print-directory all $(BUILD)/bench/baseline
-	@/usr/bin/python3 tests/bench/profile.py --build $(BUILD) $(PROFILE)
+	@/usr/bin/python3 tests/bench/hotspots.py --build $(BUILD) $(PROFILE)
 
 ## make bench-table  puts the figures of the last make bench and make bench-million into tests/bench/README.md
 bench-table:

@@ -159,24 +159,18 @@ class Bench:
     def connected(self, devices, delay):
         """CPU until all are connected, and the memory of all processes a second later. Each time with a new broker:
         the kernel still keeps the ports of earlier connections to an old one, and looks long for a free one."""
-        brokers = Brokers(self.folder, 1)
-        try:
-            options = {"devices": devices, "rate": 0, "duration": "0.1s", "delay": delay}
+        options = {"devices": devices, "rate": 0, "duration": "0.1s", "delay": delay}
+        with Brokers(self.folder, 1) as brokers:
             run = Run(self.a.iotix, brokers, self.folder, options)
             cpu = run.mark("connected").cpu_us
             run.mark("begin")
             memory = run.memory_bytes()
             run.finish()
-            return cpu, memory
-        finally:
-            brokers.stop()
+        return cpu, memory
 
     def loop_connect_us(self, devices):
-        brokers = Brokers(self.folder, 1)
-        try:
+        with Brokers(self.folder, 1) as brokers:
             return self.loop(devices, 1, brokers=brokers)["cpu_us_per_connect"]
-        finally:
-            brokers.stop()
 
     def connect_round(self):
         few, many = 2000, 10_000

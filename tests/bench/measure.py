@@ -84,6 +84,12 @@ class Brokers:
             process.kill()
             process.wait()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
 
 def raise_descriptor_limit():
     import resource  # pylint: disable=import-outside-toplevel  # in the child, before mosquitto begins

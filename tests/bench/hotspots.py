@@ -32,8 +32,11 @@ class Profile:
 
     def add(self, pids, seconds, folder):
         data = os.path.join(folder, "perf.data")
-        subprocess.run(["perf", "record", "-q", "-F", str(HERTZ), "-e", "cpu-clock", "-p", ",".join(map(str, pids)),
-                        "-o", data, "--", "sleep", str(seconds)], check=True, stderr=subprocess.DEVNULL)
+        done = subprocess.run(["perf", "record", "-q", "-F", str(HERTZ), "-e", "cpu-clock", "-p", ",".join(map(str, pids)),
+                               "-o", data, "--", "sleep", str(seconds)], check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"perf record could not sample {self.name}; it needs root, or kernel.perf_event_paranoid ≤ 1:\n"
+                     f"{done.stderr.strip()}")
         text = subprocess.run(["perf", "report", "-i", data, "--stdio", "-g", "none", "--no-children", "-F", "sample,dso,sym"],
                               check=True, capture_output=True, text=True).stdout
         found = collections.Counter()
@@ -106,8 +109,8 @@ def main():
         sys.exit("perf is not installed: apt-get install linux-perf")
     arguments.processes = max(arguments.processes, math.ceil(arguments.devices / DEVICES_OF_BROKER))
     profiles = [Profile("plain loop"), Profile("iotix")]
-    with workplace() as folder:
-        brokers = Brokers(folder, math.ceil(arguments.devices / DEVICES_OF_BROKER))
+    count = math.ceil(arguments.devices / DEVICES_OF_BROKER)
+    with workplace() as folder, Brokers(folder, count) as brokers:
         try:
             for _ in range(arguments.rounds):
                 for profile, sample in zip(profiles, (sample_loop, sample_iotix)):
@@ -115,7 +118,6 @@ def main():
                     sample(profile, arguments, brokers, folder)
         finally:
             Run.end_latest()
-            brokers.stop()
     show(profiles, arguments)
 
 
