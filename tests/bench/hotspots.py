@@ -35,7 +35,7 @@ class Profile:
         done = subprocess.run(["perf", "record", "-q", "-F", str(HERTZ), "-e", "cpu-clock", "-p", ",".join(map(str, pids)),
                                "-o", data, "--", "sleep", str(seconds)], check=False, capture_output=True, text=True)
         if done.returncode != 0:
-            sys.exit(f"perf record could not sample {self.name}; it needs root, or kernel.perf_event_paranoid ≤ 1:\n"
+            sys.exit(f"perf record could not sample {self.name}; it needs root, or sysctl -w kernel.perf_event_paranoid=1:\n"
                      f"{done.stderr.strip()}")
         text = subprocess.run(["perf", "report", "-i", data, "--stdio", "-g", "none", "--no-children", "-F", "sample,dso,sym"],
                               check=True, capture_output=True, text=True).stdout
@@ -44,6 +44,8 @@ class Profile:
             where = "kernel" if match[3] != "." else match[2]
             found[where, "(no symbol)" if UNKNOWN.match(match[4]) else match[4]] += int(match[1])
         kernel = sum(count for (where, _), count in found.items() if where == "kernel")
+        if kernel == 0:  # perf leaves the kernel out in silence, where it may not sample it
+            sys.exit("perf may not sample the kernel here: run it as root, or sysctl -w kernel.perf_event_paranoid=1")
         self.halves.append((sum(found.values()) - kernel, kernel))
         self.samples += found
 
